@@ -1,0 +1,58 @@
+# What a person does with this project. `make help` lists it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+LOCKS := requirements/service.lock requirements/embedded.lock requirements/dev.lock
+
+.PHONY: help run test check format schema lock secrets clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/embedded.installed ## the service with its own PostgreSQL in .data, on 127.0.0.1:8000
+	$(BIN)/python -m app run
+
+test: .venv/dev.installed ## all tests, against a real PostgreSQL
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+
+check: .venv/dev.installed ## format, lint, types, import rules, migrations
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/basedpyright --warnings
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/squawk --config .squawk.toml sql/migrations/*.sql
+
+format: .venv/dev.installed ## put the code in order
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+schema: .venv/dev.installed ## write sql/schema.sql anew from the migrations
+	$(BIN)/python -m tests.write_schema
+
+lock: .venv/dev.installed ## resolve requirements/*.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
+		pyproject.toml --extra dev -o requirements/dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --extra embedded -c requirements/dev.lock -o requirements/embedded.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml -c requirements/dev.lock -o requirements/service.lock
+
+secrets: ## make .env for docker compose, once
+	@test -e .env || (umask 077 && printf 'POSTGRES_PASSWORD=%s\nJWT_SECRETS=%s\n' \
+		"$$(openssl rand -hex 24)" "$$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=')" > .env)
+
+clean: ## remove the environment and caches; .data stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…"; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/embedded.installed: requirements/embedded.lock | .venv/bin/python
+	$(PIP_INSTALL) -r requirements/embedded.lock
+	@touch $@
+
+.venv/dev.installed: requirements/dev.lock | .venv/bin/python
+	$(PIP_INSTALL) -r requirements/dev.lock
+	@touch $@ .venv/embedded.installed

@@ -1,0 +1,39 @@
+"""How does an account come to be? For the HTTP endpoint and the command line."""
+
+from __future__ import annotations
+
+from app.accounts import repository
+from app.accounts.addresses import parse_address
+from app.accounts.passwords import Passwords
+from app.accounts.structs import Account, Credentials, Policy
+from app.database import Database
+from app.errors import RegistrationClosed
+
+
+async def register(
+    db: Database, passwords: Passwords, policy: Policy, credentials: Credentials, client: str
+) -> Account:
+    """A stranger makes an account, as far as the policy lets them. `client` is who counts as one.
+
+    Raises RegistrationClosed, Invalid, WeakPassword, TooManyRequests or EmailTaken. The attempt is counted before the
+    password's strength is judged, because judging may be dear; a taken address counts as well, because it tells something.
+    """
+    if policy.registration == "closed":
+        raise RegistrationClosed
+    if policy.registration == "first" and await repository.has_users(db):
+        raise RegistrationClosed
+    address = parse_address(credentials.email)
+    passwords.require_length(credentials.password, "password")
+    await repository.take_attempt(db, policy.registration_limit, "registration", client)
+    await passwords.require_strong(credentials.password, address, "password")
+    password_hash = await passwords.hash(credentials.password)
+    if policy.registration == "first":
+        return await repository.create_first_user(db, address, password_hash)
+    return await repository.create_user(db, address, password_hash)
+
+
+async def create_user(db: Database, passwords: Passwords, credentials: Credentials) -> Account:
+    """The operator makes an account. Raises Invalid, WeakPassword or EmailTaken."""
+    address = parse_address(credentials.email)
+    await passwords.require_strong(credentials.password, address, "password")
+    return await repository.create_user(db, address, await passwords.hash(credentials.password))

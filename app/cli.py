@@ -1,0 +1,213 @@
+"""What can a person or a script do from the command line?"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
+
+import click
+
+from app import __version__, embedded, server
+from app import migrate as migrations
+from app import settings as settings_module
+from app.accounts import repository as accounts
+from app.accounts.addresses import parse_address
+from app.accounts.passwords import Passwords
+from app.accounts.register import create_user
+from app.accounts.structs import Credentials
+from app.database import Database
+from app.errors import AppError, Invalid, NotFound, OperatorError, Unavailable
+from app.logs import configure_logs
+from app.settings import Settings
+
+T = TypeVar("T")
+
+DATABASE_PATIENCE_SECONDS = 60
+
+
+@click.group()
+@click.version_option(__version__)
+def cli() -> None:
+    """OpenRouter Watcher: what your OpenRouter keys spend, kept for ever."""
+
+
+def main() -> None:
+    """The console script. What a person can mend is told in a sentence, with exit code 1."""
+    # Python's own answer to these would leave the embedded database behind. granian replaces them when it serves.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _end)
+    try:
+        cli(standalone_mode=True, prog_name="python -m app" if sys.argv[0].endswith("__main__.py") else None)
+    except OperatorError as error:
+        _fail(str(error))
+    except Invalid as error:
+        _fail("\n".join(f"{field.pointer.removeprefix('#/')} {field.detail}" for field in error.errors))
+    except AppError as error:
+        _fail(error.detail)
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _fail(sentence: str) -> None:
+    click.echo(sentence, err=True)
+    raise SystemExit(1)
+
+
+@cli.command()
+def run() -> None:
+    """Serve; first start the embedded database (without DATABASE_URL) and bring the schema up to date."""
+    settings = _settings()
+    with _embedded_server(settings):
+        asyncio.run(_migrate_patiently(_database_url(settings)))
+        server.serve(settings)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the schema up to date."""
+    with _database() as (_, url):
+        for name in asyncio.run(migrations.migrate(url)):
+            click.echo(f"applied {name}")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the schema of the database as it is now."""
+    with _database() as (_, url):
+        click.echo(asyncio.run(migrations.describe(url)))
+
+
+@cli.group()
+def user() -> None:
+    """Accounts. Passwords are read from standard input, never from the command line."""
+
+
+@user.command("create")
+@click.argument("address")
+def user_create(address: str) -> None:
+    """Make an account, whatever REGISTRATION says."""
+    password = _password()
+
+    async def create(settings: Settings, db: Database) -> None:
+        passwords = Passwords(min_length=settings.password_min_length)
+        account = await create_user(db, passwords, Credentials(address, password))
+        click.echo(f"created {account.email} with id {account.id}")
+
+    _with_database(create)
+
+
+@user.command("set-password")
+@click.argument("address")
+def user_set_password(address: str) -> None:
+    """Give an account another password and end its sessions."""
+    password = _password()
+
+    async def set_password(settings: Settings, db: Database) -> None:
+        passwords = Passwords(min_length=settings.password_min_length)
+        found = await _find_user(db, address)
+        await passwords.require_strong(password, parse_address(address), "password")
+        await accounts.set_password(db, found, await passwords.hash(password))
+        click.echo(f"changed the password of {address}; its sessions have ended")
+
+    _with_database(set_password)
+
+
+@user.command("disable")
+@click.argument("address")
+def user_disable(address: str) -> None:
+    """Shut an account out: its sessions end, its API tokens are refused until it is enabled again."""
+
+    async def disable(_: Settings, db: Database) -> None:
+        await accounts.set_disabled(db, parse_address(address), is_disabled=True)
+        click.echo(f"disabled {address}")
+
+    _with_database(disable)
+
+
+@user.command("enable")
+@click.argument("address")
+def user_enable(address: str) -> None:
+    """Let an account in again."""
+
+    async def enable(_: Settings, db: Database) -> None:
+        await accounts.set_disabled(db, parse_address(address), is_disabled=False)
+        click.echo(f"enabled {address}")
+
+    _with_database(enable)
+
+
+async def _find_user(db: Database, address: str) -> int:
+    found = await accounts.find_user(db, parse_address(address))
+    if found is None:
+        raise NotFound(f"There is no account {address}.")
+    return found.id
+
+
+def _password() -> str:
+    """Asked for on a terminal; else the first line of standard input, as it is."""
+    if sys.stdin.isatty():
+        return click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    try:
+        return sys.stdin.buffer.readline().decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise OperatorError("The password on standard input is not UTF-8.") from None
+
+
+def _settings() -> Settings:
+    settings = settings_module.load()
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _database_url(settings: Settings) -> str:
+    return settings.database_url or embedded.database_url(settings.data_dir)
+
+
+def _embedded_server(settings: Settings) -> AbstractContextManager[object]:
+    return nullcontext() if settings.database_url else embedded.running(settings.data_dir)
+
+
+@contextmanager
+def _database() -> Generator[tuple[Settings, str]]:
+    """The settings and the database's address, for a command that ends soon."""
+    settings = _settings()
+    with nullcontext() if settings.database_url else embedded.running_or_joined(settings.data_dir):
+        yield settings, _database_url(settings)
+
+
+def _with_database(act: Callable[[Settings, Database], Awaitable[T]]) -> T:
+    """Runs a command on an open pool, with the schema up to date."""
+
+    async def run_act(settings: Settings, url: str) -> T:
+        await migrations.migrate(url)
+        db = Database(url, pool_size=2, transaction_pooler=settings.database_pooler == "transaction")
+        await db.open()
+        try:
+            return await act(settings, db)
+        finally:
+            await db.close()
+
+    with _database() as (settings, url):
+        return asyncio.run(run_act(settings, url))
+
+
+async def _migrate_patiently(url: str) -> None:
+    """In a compose stack the database may need longer to start than the service."""
+    deadline = asyncio.get_running_loop().time() + DATABASE_PATIENCE_SECONDS
+    pause = 0.2
+    while True:
+        try:
+            await migrations.migrate(url)
+        except Unavailable as error:
+            if asyncio.get_running_loop().time() + pause > deadline:
+                raise OperatorError(f"The database cannot be reached: {type(error.__cause__).__name__}.") from error
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+        else:
+            return

@@ -1,0 +1,130 @@
+"""Which parts make up the service? The only file that knows every feature."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp
+
+from app import __version__, embedded
+from app import settings as settings_module
+from app.accounts.controller import AuthController, PublicAuthController
+from app.accounts.jwt import Signer
+from app.accounts.passwords import Passwords
+from app.accounts.structs import Policy
+from app.database import Database
+from app.errors import AppError
+from app.health import HealthController
+from app.logs import configure_logs
+from app.requests import Clients, StrictJSON, check_request, query_parameters
+from app.responses import Edge, JSONResponse, framework_problem, problem_response, unexpected_problem
+from app.scheduler import exit_with_parent, keep_house
+from app.settings import Settings
+
+BODY_MAX_BYTES = 64 * 1024  # the largest body but an import's is a name and a password
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The service as an ASGI application."""
+    return Edge(create_litestar(settings))
+
+
+def create_litestar(settings: Settings) -> Litestar:
+    """The application inside the edge, with its routes; tests walk them."""
+    db = Database(
+        settings.database_url or embedded.database_url(settings.data_dir),
+        pool_size=settings.database_pool_size,
+        transaction_pooler=settings.database_pooler == "transaction",
+    )
+
+    passwords = Passwords(min_length=settings.password_min_length)
+    signer = Signer(settings.jwt_secrets)
+    # what handlers may ask for by name
+    parts = {
+        "db": db,
+        "passwords": passwords,
+        "signer": signer,
+        "clients": Clients(settings.trusted_proxies),
+        "policy": Policy(
+            registration=settings.registration,
+            password_min_length=settings.password_min_length,
+            login_limit=settings.login_limit,
+            login_client_limit=settings.login_client_limit,
+            registration_limit=settings.registration_limit,
+        ),
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
+        await db.open()
+        housekeeping = asyncio.create_task(keep_house(db))
+        try:
+            yield
+        finally:
+            housekeeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await housekeeping
+            passwords.close()
+            await db.close()
+
+    app = Litestar(
+        route_handlers=[
+            HealthController,
+            PublicAuthController,
+            AuthController,
+        ],
+        lifespan=[lifespan],
+        dependencies={name: _given(part) for name, part in parts.items()},
+        state=State({"db": db, "signer": signer, "public_url": settings.public_url}),
+        dto=StrictJSON,
+        return_dto=None,
+        response_class=JSONResponse,
+        before_request=check_request,
+        exception_handlers={
+            AppError: problem_response,
+            HTTPException: framework_problem,
+            Exception: unexpected_problem,
+        },
+        request_max_body_size=BODY_MAX_BYTES,
+        openapi_config=OpenAPIConfig(
+            title="OpenRouter Watcher",
+            version=__version__,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin()],
+            components=Components(
+                security_schemes={
+                    "access token": SecurityScheme(
+                        type="http", scheme="bearer", bearer_format="JWT", description="From `POST /api/auth/login`."
+                    ),
+                }
+            ),
+        ),
+        logging_config=None,
+        debug=False,
+    )
+    app.state.query_parameters = query_parameters(app)
+    return app
+
+
+def _given(part: Any) -> Provide:
+    def give() -> Any:
+        return part
+
+    return Provide(give, sync_to_thread=False)
+
+
+def application() -> ASGIApp:
+    """What a worker process of the server loads: the settings of its environment."""
+    settings = settings_module.load()
+    configure_logs(settings.log_level)
+    return exit_with_parent(create_app(settings))

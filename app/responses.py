@@ -1,0 +1,197 @@
+"""How is an answer written? One JSON encoding, one form of error, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import traceback
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+import structlog
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import (
+    HTTPException,
+    InternalServerException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.encoding import encode
+from app.errors import AppError, Invalid, Malformed, MethodNotAllowed, NotFound, Problem, TooLarge
+
+T = TypeVar("T")
+
+PROBLEM_JSON = "application/problem+json"
+CLIENT_IS_GONE = "client disconnected prematurely"  # how the framework puts it, and calls it a server error
+NOT_UNDERSTOOD = "The request cannot be understood."
+REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}", re.ASCII)
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class JSONResponse(Response[T], Generic[T]):
+    """Encodes money as exact numbers."""
+
+    def render(self, content: Any, media_type: str, enc_hook: Any = None) -> bytes:  # noqa: ARG002 -- Litestar's signature
+        """The body."""
+        if isinstance(content, bytes):
+            return content
+        return b"" if content is None and self.status_code == 204 else encode(content)  # noqa: PLR2004 -- No Content
+
+
+def problem_response(_: Request[Any, Any, State], error: AppError) -> Response[Any]:
+    """An error of ours as RFC 9457 wants it."""
+    return JSONResponse(error.problem(), status_code=error.status, media_type=PROBLEM_JSON, headers=error.headers)
+
+
+def framework_problem(request: Request[Any, Any, State], error: HTTPException) -> Response[Any]:
+    """The framework's own refusals in the same form, without its words."""
+    is_cut_off = isinstance(error, InternalServerException) and error.detail == CLIENT_IS_GONE
+    answer = Malformed("The request body ended too early.") if is_cut_off else _translate(request, error)
+    if answer.status == AppError.status:
+        log_unexpected(error, request.scope)
+    return problem_response(request, answer)
+
+
+def unexpected_problem(request: Request[Any, Any, State], error: Exception) -> Response[Any]:
+    """Anything else is a bare 500; what happened is in the log, under the request's id."""
+    log_unexpected(error, request.scope)
+    return problem_response(request, AppError())
+
+
+def _translate(request: Request[Any, Any, State], error: HTTPException) -> AppError:
+    match error:
+        case ValidationException():
+            return Invalid(*_invalid_fields(request, error))
+        case RequestEntityTooLarge():
+            return TooLarge()
+        case NotFoundException():
+            return NotFound()
+        case MethodNotAllowedException():
+            allowed = set((error.headers or {}).get("allow", "").split(", ")) - {""}
+            return MethodNotAllowed(allowed)
+        case _ if error.status_code < 500:  # noqa: PLR2004 -- the client's faults
+            refusal = AppError(NOT_UNDERSTOOD)
+            refusal.status, refusal.code = error.status_code, "bad_request"
+            return refusal
+        case _:
+            return AppError()
+
+
+def _invalid_fields(request: Request[Any, Any, State], error: ValidationException) -> list[tuple[str, str]]:
+    extra: Any = error.extra or []
+    names = request.app.state.query_parameters[request.route_handler.handler_id].by_argument
+    # msgspec quotes the value of an enum; a value in the wrong place may be a secret
+    fields = [
+        (names.get(key := item.get("key", ""), key), re.sub(r" ['\"].*$", "", item.get("message", ""), flags=re.DOTALL))
+        for item in extra
+    ]
+    if not fields and (missing := re.search(r"parameter '?(\w+)'?", error.detail)):
+        fields = [(missing[1], "is required")]
+    return fields or [("", "the request is not valid")]
+
+
+def log_unexpected(error: BaseException, scope: Scope) -> None:
+    """Where it happened and what kind it is. The driver's own words are left out: they quote values."""
+    quotes_values = isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)
+    logger.error(
+        "unexpected error",
+        request_id=scope.get("state", {}).get("request_id"),
+        kind=type(error).__name__,
+        error="" if quotes_values else str(error),
+        trace="".join(traceback.format_tb(error.__traceback__)),
+    )
+
+
+def problems(*errors: type[AppError]) -> dict[int, ResponseSpec]:
+    """For OpenAPI: which errors an endpoint answers, beside those that every endpoint may."""
+    described: dict[int, list[str]] = {}
+    for error in errors:
+        described.setdefault(error.status, []).append((error.__doc__ or "").split("\n")[0])
+    described.setdefault(400, [NOT_UNDERSTOOD])  # or else the framework describes one of its own, in another form
+    described.setdefault(422, [(Invalid.__doc__ or "")])  # an unknown query parameter is enough
+    return {
+        status: ResponseSpec(Problem, description=" / ".join(texts), media_type=PROBLEM_JSON, generate_examples=False)
+        for status, texts in sorted(described.items())
+    }
+
+
+class Edge:
+    """Wraps the whole application, routing included, because every answer keeps the same manners."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """`app` answers what comes through."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """HEAD is GET without its body; every answer has an id and the headers that keep browsers and caches honest."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            scope["method"] = "GET"
+        started = False
+
+        async def send_with_manners(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = _with_common_headers(message["headers"], request_id)
+            elif is_head and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_manners)
+        except Exception as error:
+            log_unexpected(error, scope)
+            if started:
+                raise  # the server breaks the connection; half an answer must not look like a whole one
+            await _send_bare_error(send_with_manners)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(given := value.decode("latin-1")):
+            return given
+    return secrets.token_hex(8)
+
+
+_COMMON_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"server", b"openrouter-watcher"),
+]
+
+
+def _with_common_headers(headers: Any, request_id: str) -> list[tuple[bytes, bytes]]:
+    present = {name for name, _ in headers}
+    if b"allow" in present:
+        headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
+    return [
+        *headers,
+        (b"x-request-id", request_id.encode("ascii")),
+        (b"x-content-type-options", b"nosniff"),
+        *(header for header in _COMMON_HEADERS if header[0] not in present),
+    ]
+
+
+def _with_head(allow: bytes) -> bytes:
+    """The routes know nothing of HEAD: it is made here, wherever there is a GET."""
+    return b", ".join(sorted({*allow.split(b", "), b"HEAD"})) if b"GET" in allow else allow
+
+
+async def _send_bare_error(send: Send) -> None:
+    body = encode(AppError().problem())
+    headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,65 @@
+"""How is the application served? granian, with bounds on everything it leaves open by default."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import click
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from app.errors import OperatorError
+from app.settings import Settings
+
+HEADER_READ_TIMEOUT_MS = 10_000
+STOP_TIMEOUT_SECONDS = 20
+BACKLOG = 2048
+PORT_PATIENCE_SECONDS = 5.0
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then finishes what is under way. Raises OperatorError when the port is taken."""
+    _require_free_port(settings.host, settings.port)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    click.echo(f"OpenRouter Watcher listens on http://{host}:{settings.port}", err=True)
+    Granian(
+        "app.main:application",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop=Loops.uvloop,
+        http=HTTPModes.auto,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
+        websockets=False,
+        backlog=BACKLOG,
+        backpressure=BACKLOG,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_TIMEOUT_SECONDS,
+        log_level=LogLevels.warning,
+        log_access=False,
+    ).serve()
+
+
+def _require_free_port(host: str, port: int) -> None:
+    """granian shares ports between processes, so a second server would start without a word and take half the requests.
+
+    Workers that outlived a kill -9 end within a second or two; they are waited for.
+    """
+    deadline = time.monotonic() + PORT_PATIENCE_SECONDS
+    while True:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise OperatorError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+            time.sleep(0.25)
+        else:
+            return

@@ -1,0 +1,189 @@
+"""The real database for every test: a template is migrated once, each test gets a clone of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+
+from app import embedded, migrate
+from app.accounts.passwords import Passwords
+from app.limits import Limit
+from app.main import create_app
+from app.settings import Settings
+from tests.cast import PASSWORD, Person
+
+SECRET = bytes(range(32))
+# a server whose data nobody will miss
+FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 300")
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Generator[str]:
+    """A PostgreSQL server: the one given, else a container where Docker answers, else the embedded one."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    with ExitStack() as stack:
+        yield _container(stack) or _embedded(stack)
+
+
+def _container(stack: ExitStack) -> str | None:
+    """None where no Docker answers, or with TEST_CONTAINERS=off."""
+    if os.environ.get("TEST_CONTAINERS") == "off" or not shutil.which("docker"):
+        return None
+    import docker.errors  # noqa: PLC0415 -- takes half a second that a machine without Docker need not spend
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
+
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")  # we stop it ourselves
+    try:
+        container = PostgresContainer("postgres:18", driver=None, command="-c fsync=off -c max_connections=300")
+        return stack.enter_context(container).get_connection_url()
+    except (docker.errors.DockerException, OSError):
+        return None
+
+
+def _embedded(stack: ExitStack) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="watcher-tests-"))
+    folder.chmod(0o711)  # as root the server runs under another user
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return stack.enter_context(embedded.running(folder, settings=FAST)).url
+
+
+@asynccontextmanager
+async def admin(server_url: str) -> AsyncGenerator[asyncpg.Connection]:
+    """A connection to the server's own database."""
+    connection = await asyncpg.connect(server_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def new_database(server_url: str, template: str = "template0") -> AsyncGenerator[str]:
+    """A database that lives as long as the block."""
+    name = f"test_{uuid4().hex}"
+    async with admin(server_url) as connection:
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    finally:
+        async with admin(server_url) as connection:
+            await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+async def template(server_url: str) -> AsyncGenerator[str]:
+    """The name of a database that our own migrations made."""
+    async with new_database(server_url) as url:
+        await migrate.migrate(url)
+        yield urlsplit(url).path.strip("/")
+
+
+@pytest.fixture
+async def empty_database_url(server_url: str) -> AsyncGenerator[str]:
+    """A database without a schema."""
+    async with new_database(server_url) as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(server_url: str, template: str) -> AsyncGenerator[str]:
+    """A database of the test's own, migrated and empty."""
+    async with new_database(server_url, template) as url:
+        connection = await asyncpg.connect(url)
+        await migrate.set_role_timeouts.run(connection)  # these belong to a database, so a clone has them not
+        await connection.close()
+        yield url
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncGenerator[asyncpg.Connection]:
+    """A look behind the service's back."""
+    async with admin(database_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """Limits that count attempts are off where a test does not speak about them."""
+    return Settings(
+        jwt_secrets=(SECRET,),
+        database_url=database_url,
+        login_limit=None,
+        login_client_limit=None,
+        registration_limit=None,
+    )
+
+
+@asynccontextmanager
+async def running_app(settings: Settings, client_address: str = "127.0.0.1") -> AsyncGenerator[httpx.AsyncClient]:
+    """The whole application with its life span, and a client of it."""
+    app = create_app(settings)
+    async with lifespan(app):
+        transport = httpx.ASGITransport(app=app, client=(client_address, 50000), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://watcher.test") as client:
+            yield client
+
+
+@asynccontextmanager
+async def lifespan(app: object) -> AsyncGenerator[None]:
+    """The server's part of ASGI's lifespan protocol."""
+    import asyncio  # noqa: PLC0415 -- only here
+
+    to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    from_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    task = asyncio.create_task(app({"type": "lifespan", "state": {}}, to_app.get, from_app.put))
+    await to_app.put({"type": "lifespan.startup"})
+    assert (await from_app.get())["type"] == "lifespan.startup.complete"
+    try:
+        yield
+    finally:
+        await to_app.put({"type": "lifespan.shutdown"})
+        assert (await from_app.get())["type"] == "lifespan.shutdown.complete"
+        await task
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of the application on the test's own database."""
+    async with running_app(settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def password_hash() -> str:
+    """Of everybody's PASSWORD: hashing it for each test would be most of the time of all of them."""
+    passwords = Passwords(min_length=8)
+    try:
+        return await passwords.hash(PASSWORD)
+    finally:
+        passwords.close()
+
+
+@pytest.fixture
+async def alice(client: httpx.AsyncClient, connection: asyncpg.Connection, password_hash: str) -> Person:
+    """Owns things."""
+    return await Person.is_there(client, connection, "alice@example.com", password_hash, SECRET)
+
+
+@pytest.fixture
+async def bob(client: httpx.AsyncClient, connection: asyncpg.Connection, password_hash: str) -> Person:
+    """Has an account too, and no business with Alice's things."""
+    return await Person.is_there(client, connection, "bob@nas.local", password_hash, SECRET)
+
+
+def with_limits(settings: Settings, **limits: Limit | None) -> Settings:
+    """The same settings with limits on."""
+    return msgspec.structs.replace(settings, **limits)

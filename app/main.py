@@ -30,6 +30,7 @@ from app.requests import Clients, StrictJSON, check_request, query_parameters
 from app.responses import Edge, JSONResponse, framework_problem, problem_response, unexpected_problem
 from app.scheduler import exit_with_parent, keep_house
 from app.settings import Settings
+from app.tokens.controller import TokensController
 
 BODY_MAX_BYTES = 64 * 1024  # the largest body but an import's is a name and a password
 
@@ -55,6 +56,7 @@ def create_litestar(settings: Settings) -> Litestar:
         "passwords": passwords,
         "signer": signer,
         "clients": Clients(settings.trusted_proxies),
+        "max_api_tokens_per_user": settings.max_api_tokens_per_user,
         "policy": Policy(
             registration=settings.registration,
             password_min_length=settings.password_min_length,
@@ -82,6 +84,7 @@ def create_litestar(settings: Settings) -> Litestar:
             HealthController,
             PublicAuthController,
             AuthController,
+            TokensController,
         ],
         lifespan=[lifespan],
         dependencies={name: _given(part) for name, part in parts.items()},

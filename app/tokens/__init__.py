@@ -1,0 +1,1 @@
+"""Personal API tokens: made once, shown once, revoked at once."""

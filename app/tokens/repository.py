@@ -1,0 +1,29 @@
+"""Which statements do API tokens need, and what do their failures mean?"""
+
+from __future__ import annotations
+
+from app.database import Database, Query
+from app.errors import TokenLimitReached, Unauthenticated
+from app.tokens import secret
+from app.tokens.structs import CreatedToken, StoredToken
+
+_lock_owner = Query("tokens/lock_owner", int)
+_count_active = Query("tokens/count_active", int)
+_create_token = Query("tokens/create_token", StoredToken)
+
+
+async def create_token(
+    db: Database, user_id: int, name: str, expires_in_days: int | None, active_max: int
+) -> CreatedToken:
+    """The one place that ever holds the secret. Raises TokenLimitReached, exactly, however many try at once."""
+    token = secret.make()
+    hint = secret.hint(token)
+    async with db.transaction() as connection:
+        if await _lock_owner.find(connection, user_id) is None:
+            raise Unauthenticated(credential_sent=True)  # deleted or disabled since the guard looked
+        # a statement of its own: it must see what was committed while the one before waited for its lock
+        if await _count_active.get(connection, user_id) >= active_max:
+            raise TokenLimitReached(f"Maximum {active_max} API tokens allowed")
+        digest = secret.digest(token)
+        stored = await _create_token.get(connection, user_id, digest, name, hint, expires_in_days)
+    return CreatedToken(stored.id, name, token, hint, stored.created_at, stored.expires_at)

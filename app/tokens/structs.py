@@ -1,0 +1,39 @@
+"""What does an API token look like, on the wire and in the database?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class TokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a new token shall be called, and how long it shall live; without `expires_in_days`, until it is revoked."""
+
+    name: Annotated[str, Meta(description="1 to 100 characters, trimmed; need not be unique")]
+    expires_in_days: Annotated[int, Meta(ge=1, le=365)] | None = None
+
+
+class CreatedToken(msgspec.Struct, frozen=True):
+    """A new token. This is the only time that `token` is shown: store it now."""
+
+    id: int
+    name: str
+    token: Annotated[str, Meta(description="the secret itself; shown this once and never again, so store it at once")]
+    hint: str
+    created_at: datetime
+    expires_at: datetime | None
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"CreatedToken({self.id})"
+
+
+class StoredToken(msgspec.Struct, frozen=True):
+    """What the database adds to a token when it is stored."""
+
+    id: int
+    created_at: datetime
+    expires_at: datetime | None

@@ -1,0 +1,1 @@
+"""Do API tokens keep their promises?"""

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from litestar import Controller, post
+from typing import Annotated
+
+from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from app.accounts.guards import CallerRequest, require_caller
+from app.cursors import decode_cursor, encode_cursor
 from app.database import Database
 from app.errors import (
     Invalid,
     Malformed,
+    NotFound,
+    NotYours,
     TokenLimitReached,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
 )
+from app.pages import page_of
+from app.requests import parse_id
 from app.responses import JSONResponse, problems
 from app.tokens import repository
 from app.tokens.names import clean_name
-from app.tokens.structs import CreatedToken, TokenRequest
+from app.tokens.structs import CreatedToken, TokenEntry, TokenRequest
 
 
 class TokensController(Controller):
@@ -52,3 +59,33 @@ class TokensController(Controller):
         )
         location = f"{request.app.state.public_url}/api/tokens/{created.id}"
         return JSONResponse(created, headers={"Location": location})
+
+    @get(
+        operation_id="listTokens",
+        summary="Your API tokens, newest first",
+        responses=problems(Unauthenticated, Invalid, Unavailable),
+    )
+    async def list_tokens(
+        self,
+        request: CallerRequest,
+        db: NamedDependency[Database],
+        shown: Annotated[repository.State, QueryParameter(name="state")] = "all",
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 1000,
+        cursor: FromQuery[str | None] = None,
+    ) -> JSONResponse[list[TokenEntry]]:
+        """Active and revoked ones, without the tokens themselves; `Link` leads to the next page."""
+        before = decode_cursor(cursor) if cursor is not None else None
+        tokens = await repository.list_tokens(db, request.user.user_id, shown, before, limit + 1)
+        return page_of(request, tokens, limit, lambda token: encode_cursor(token.created_at, token.id))
+
+    @get(
+        "/{token_id:str}",
+        operation_id="getToken",
+        summary="One of your API tokens",
+        responses=problems(Unauthenticated, NotYours, NotFound, Unavailable),
+    )
+    async def get_token(
+        self, token_id: FromPath[str], request: CallerRequest, db: NamedDependency[Database]
+    ) -> TokenEntry:
+        """As it stands in the list."""
+        return await repository.find_token(db, parse_id(token_id), request.user.user_id)

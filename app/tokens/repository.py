@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from app.database import Database, Query
-from app.errors import TokenLimitReached, Unauthenticated
+from datetime import datetime
+from typing import Literal
+
+from app.database import Database, Executor, Query
+from app.errors import NotFound, NotYours, TokenLimitReached, Unauthenticated
 from app.tokens import secret
-from app.tokens.structs import CreatedToken, StoredToken
+from app.tokens.structs import CreatedToken, StoredToken, TokenEntry
 
 _lock_owner = Query("tokens/lock_owner", int)
 _count_active = Query("tokens/count_active", int)
 _create_token = Query("tokens/create_token", StoredToken)
+_list_tokens = Query("tokens/list_tokens", TokenEntry)
+_find_token = Query("tokens/find_token", TokenEntry)
+_check_exists = Query("tokens/check_exists", bool)
+
+State = Literal["active", "all"]
 
 
 async def create_token(
@@ -27,3 +35,19 @@ async def create_token(
         digest = secret.digest(token)
         stored = await _create_token.get(connection, user_id, digest, name, hint, expires_in_days)
     return CreatedToken(stored.id, name, token, hint, stored.created_at, stored.expires_at)
+
+
+async def list_tokens(
+    db: Executor, user_id: int, state: State, before: tuple[datetime, int] | None, limit: int
+) -> list[TokenEntry]:
+    """Newest first; those that come after `before` (creation time and id) in that order."""
+    created_before, id_before = before or (None, None)
+    return await _list_tokens.fetch(db, user_id, state == "active", created_before, id_before, limit)
+
+
+async def find_token(db: Executor, token_id: int, user_id: int) -> TokenEntry:
+    """Raises NotFound or NotYours."""
+    token = await _find_token.find(db, token_id, user_id)
+    if token is None:
+        raise NotYours if await _check_exists.get(db, token_id) else NotFound
+    return token

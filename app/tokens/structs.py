@@ -31,6 +31,20 @@ class CreatedToken(msgspec.Struct, frozen=True):
         return f"CreatedToken({self.id})"
 
 
+class TokenEntry(msgspec.Struct, frozen=True):
+    """A token as its owner sees it. `is_active`: neither revoked nor expired."""
+
+    id: int
+    name: str
+    hint: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    request_count: int
+    is_active: bool
+    revoked_at: datetime | None
+
+
 class StoredToken(msgspec.Struct, frozen=True):
     """What the database adds to a token when it is stored."""
 

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from app.accounts import repository as accounts
 from app.database import Database
 from app.errors import Unavailable
+from app.tokens import repository as tokens
 
 PARENT_CHECK_SECONDS = 1.0
 PURGE_INTERVAL_SECONDS = 60.0
@@ -28,6 +29,7 @@ _PURGES = (
     accounts.purge_refresh_tokens,
     accounts.purge_sessions,
     accounts.purge_sessions_of_deleted,
+    tokens.purge_tokens,
     accounts.purge_users,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Controller, get, post
+from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
@@ -89,3 +89,13 @@ class TokensController(Controller):
     ) -> TokenEntry:
         """As it stands in the list."""
         return await repository.find_token(db, parse_id(token_id), request.user.user_id)
+
+    @delete(
+        "/{token_id:str}",
+        operation_id="revokeToken",
+        summary="Revoke an API token",
+        responses=problems(Unauthenticated, NotYours, NotFound, Unavailable),
+    )
+    async def revoke(self, token_id: FromPath[str], request: CallerRequest, db: NamedDependency[Database]) -> None:
+        """From the moment of the answer on, no request is let in with it. It stays in the list; revoking it again is no error."""
+        await repository.revoke_token(db, parse_id(token_id), request.user.user_id)

@@ -16,6 +16,8 @@ _create_token = Query("tokens/create_token", StoredToken)
 _list_tokens = Query("tokens/list_tokens", TokenEntry)
 _find_token = Query("tokens/find_token", TokenEntry)
 _check_exists = Query("tokens/check_exists", bool)
+_revoke_token = Query("tokens/revoke_token", bool)
+_purge_tokens = Query("tokens/purge_tokens")
 
 State = Literal["active", "all"]
 
@@ -51,3 +53,17 @@ async def find_token(db: Executor, token_id: int, user_id: int) -> TokenEntry:
     if token is None:
         raise NotYours if await _check_exists.get(db, token_id) else NotFound
     return token
+
+
+async def revoke_token(db: Executor, token_id: int, user_id: int) -> None:
+    """From the moment this returns nobody is let in with it. Raises NotFound or NotYours; twice is no error."""
+    is_own = await _revoke_token.find(db, token_id, user_id)
+    if is_own is None:
+        raise NotFound
+    if not is_own:
+        raise NotYours
+
+
+async def purge_tokens(db: Executor, limit: int) -> int:
+    """How many tokens of deleted accounts were removed, at most `limit`."""
+    return await _purge_tokens.run(db, limit)

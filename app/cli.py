@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeVar
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app import __version__, embedded, server
 from app import migrate as migrations
@@ -23,10 +26,13 @@ from app.database import Database
 from app.errors import AppError, Invalid, NotFound, OperatorError, Unavailable
 from app.logs import configure_logs
 from app.settings import Settings
+from app.usage.imports import import_activity as import_export
+from app.usage.structs import ImportReport
 
 T = TypeVar("T")
 
 DATABASE_PATIENCE_SECONDS = 60
+READ_BYTES = 256 * 1024
 
 
 @click.group()
@@ -140,6 +146,49 @@ def user_enable(address: str) -> None:
         click.echo(f"enabled {address}")
 
     _with_database(enable)
+
+
+@cli.command("import-activity")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--user", "address", required=True, metavar="ADDRESS", help="whose usage it is")
+@click.option("--api-key-id", "key_id", type=click.IntRange(1, 2**63 - 1), help="book all of it on this key")
+def import_activity(file: Path, address: str, key_id: int | None) -> None:
+    """Import an activity export of OpenRouter's web page. Each generation counts once, however often it is imported."""
+
+    async def import_pieces(export: BinaryIO, size: int, db: Database) -> None:
+        user_id = await _find_user(db, address)
+        with _progress() as progress:
+            task = progress.add_task(file.name, total=size)
+            pieces = _pieces(export)
+            report = await import_export(db, user_id, pieces, key_id, lambda count: progress.advance(task, count))
+        _print_report(report)
+
+    with file.open("rb") as export:
+        _with_database(lambda _, db: import_pieces(export, file.stat().st_size, db))
+
+
+async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes]:
+    while piece := file.read(READ_BYTES):
+        yield piece
+
+
+def _progress() -> Progress:
+    """A bar on a terminal; nothing where the output is read by a program."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def _print_report(report: ImportReport) -> None:
+    for rejected in report.rejected:
+        click.echo(f"line {rejected.line}: {rejected.reason}", err=True)
+    if report.rejected_rows > len(report.rejected):
+        click.echo(f"and {report.rejected_rows - len(report.rejected)} more lines that cannot be read", err=True)
+    click.echo(
+        f"{report.rows} rows: {report.imported} imported, {report.duplicates} known already, {report.rejected_rows} rejected"
+    )
+    if report.first_day:
+        click.echo(f"{report.total_cost} dollars from {report.first_day} to {report.last_day} (UTC days)")
 
 
 async def _find_user(db: Database, address: str) -> int:

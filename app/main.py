@@ -31,7 +31,9 @@ from app.responses import Edge, JSONResponse, framework_problem, problem_respons
 from app.scheduler import exit_with_parent, keep_house
 from app.settings import Settings
 from app.tokens.controller import TokensController
+from app.usage.controller import ImportsController
 
+CONCURRENT_IMPORTS_MAX = 2  # in each process; each may take some 150 MB
 BODY_MAX_BYTES = 64 * 1024  # the largest body but an import's is a name and a password
 
 
@@ -56,6 +58,7 @@ def create_litestar(settings: Settings) -> Litestar:
         "passwords": passwords,
         "signer": signer,
         "clients": Clients(settings.trusted_proxies),
+        "import_places": asyncio.Semaphore(CONCURRENT_IMPORTS_MAX),
         "max_api_tokens_per_user": settings.max_api_tokens_per_user,
         "policy": Policy(
             registration=settings.registration,
@@ -85,6 +88,7 @@ def create_litestar(settings: Settings) -> Litestar:
             PublicAuthController,
             AuthController,
             TokensController,
+            ImportsController,
         ],
         lifespan=[lifespan],
         dependencies={name: _given(part) for name, part in parts.items()},

@@ -13,7 +13,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from app.accounts import repository as accounts
 from app.database import Database
 from app.errors import Unavailable
+from app.keys import repository as keys
 from app.tokens import repository as tokens
+from app.usage import repository as usage
 
 PARENT_CHECK_SECONDS = 1.0
 PURGE_INTERVAL_SECONDS = 60.0
@@ -30,6 +32,11 @@ _PURGES = (
     accounts.purge_sessions,
     accounts.purge_sessions_of_deleted,
     tokens.purge_tokens,
+    usage.purge_generations,
+    usage.purge_facts,
+    usage.purge_rollups,
+    usage.purge_versions,
+    keys.purge_keys,
     accounts.purge_users,
 )
 

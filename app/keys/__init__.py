@@ -1,0 +1,1 @@
+"""The OpenRouter keys whose usage is kept."""

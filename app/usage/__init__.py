@@ -1,0 +1,1 @@
+"""What was used: facts by day, and how they get here."""

@@ -1,0 +1,7 @@
+-- Is this key the user's? No row: there is no such key.
+-- $1 key_id bigint
+-- $2 user_id bigint
+SELECT k.user_id = $2 AS is_own
+FROM openrouter_keys AS k
+INNER JOIN users AS u ON u.id = k.user_id
+WHERE k.id = $1 AND u.deleted_at IS NULL

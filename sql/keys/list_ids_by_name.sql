@@ -1,0 +1,13 @@
+-- Which key an export means by a name: the user's only key of that name, else the one that stands for imports.
+-- $1 user_id bigint
+-- $2 names text[]
+SELECT name, id
+FROM (
+    SELECT
+        name,
+        CASE WHEN count(*) = 1 THEN min(id) ELSE min(id) FILTER (WHERE kind = 'imported') END AS id
+    FROM openrouter_keys
+    WHERE user_id = $1 AND name = ANY($2)
+    GROUP BY name
+) AS named
+WHERE id IS NOT NULL

@@ -1,0 +1,1 @@
+"""Does usage get into the store, all of it and once?"""

@@ -26,6 +26,7 @@ from app.database import Database
 from app.errors import AppError
 from app.health import HealthController
 from app.logs import configure_logs
+from app.public.v1 import PublicController
 from app.requests import Clients, StrictJSON, check_request, query_parameters
 from app.responses import Edge, JSONResponse, framework_problem, problem_response, unexpected_problem
 from app.scheduler import exit_with_parent, keep_house
@@ -89,6 +90,7 @@ def create_litestar(settings: Settings) -> Litestar:
             AuthController,
             TokensController,
             ImportsController,
+            PublicController,
         ],
         lifespan=[lifespan],
         dependencies={name: _given(part) for name, part in parts.items()},
@@ -112,6 +114,9 @@ def create_litestar(settings: Settings) -> Litestar:
                 security_schemes={
                     "access token": SecurityScheme(
                         type="http", scheme="bearer", bearer_format="JWT", description="From `POST /api/auth/login`."
+                    ),
+                    "API token": SecurityScheme(
+                        type="http", scheme="bearer", bearer_format="or_api_…", description="From `POST /api/tokens`."
                     ),
                 }
             ),

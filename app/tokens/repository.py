@@ -8,7 +8,7 @@ from typing import Literal
 from app.database import Database, Executor, Query
 from app.errors import NotFound, NotYours, TokenLimitReached, Unauthenticated
 from app.tokens import secret
-from app.tokens.structs import CreatedToken, StoredToken, TokenEntry
+from app.tokens.structs import Bearer, CreatedToken, StoredToken, TokenEntry
 
 _lock_owner = Query("tokens/lock_owner", int)
 _count_active = Query("tokens/count_active", int)
@@ -17,6 +17,7 @@ _list_tokens = Query("tokens/list_tokens", TokenEntry)
 _find_token = Query("tokens/find_token", TokenEntry)
 _check_exists = Query("tokens/check_exists", bool)
 _revoke_token = Query("tokens/revoke_token", bool)
+_authorize_token = Query("tokens/authorize_token", Bearer)
 _purge_tokens = Query("tokens/purge_tokens")
 
 State = Literal["active", "all"]
@@ -62,6 +63,14 @@ async def revoke_token(db: Executor, token_id: int, user_id: int) -> None:
         raise NotFound
     if not is_own:
         raise NotYours
+
+
+async def authorize_token(db: Executor, digest: bytes) -> Bearer:
+    """Whom the token speaks for at this moment; the request is counted. Raises Unauthenticated."""
+    bearer = await _authorize_token.find(db, digest)
+    if bearer is None:
+        raise Unauthenticated(credential_sent=True)
+    return bearer
 
 
 async def purge_tokens(db: Executor, limit: int) -> int:

@@ -51,3 +51,10 @@ class StoredToken(msgspec.Struct, frozen=True):
     id: int
     created_at: datetime
     expires_at: datetime | None
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """Whom a live token speaks for."""
+
+    token_id: int
+    user_id: int

@@ -1,0 +1,1 @@
+"""The public API: what programs read with an API token."""

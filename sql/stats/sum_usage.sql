@@ -1,0 +1,64 @@
+-- The totals of a selection, one roll-up row a day whatever is selected. A sum is null where nothing of it is known, 0 where
+-- there is nothing to sum.
+-- $1 user_id bigint
+-- $2 key_id bigint
+-- $3 model text
+-- $4 days integer
+-- $5 start_date date
+-- $6 end_date date
+
+-- the last so many days with today, or the days as given
+WITH period AS (
+    SELECT COALESCE($5::date, today - $4::integer + 1) AS start_date, COALESCE($6::date, today) AS end_date
+    FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS clock
+),
+
+-- -1 is the row over all keys or models; a model that nobody used has no id and no rows
+sums AS (
+    SELECT
+        COALESCE(sum(r.facts), 0) AS facts,
+        sum(r.requests) AS requests, sum(r.requests_known) AS requests_known,
+        sum(r.cost) AS cost, sum(r.cost_known) AS cost_known,
+        sum(r.byok_cost) AS byok_cost, sum(r.byok_cost_known) AS byok_cost_known,
+        sum(r.tokens_input) AS tokens_input, sum(r.tokens_input_known) AS tokens_input_known,
+        sum(r.tokens_output) AS tokens_output, sum(r.tokens_output_known) AS tokens_output_known,
+        sum(r.tokens_reasoning) AS tokens_reasoning, sum(r.tokens_reasoning_known) AS tokens_reasoning_known,
+        sum(r.tokens_cached) AS tokens_cached, sum(r.tokens_cached_known) AS tokens_cached_known
+    FROM period AS p
+    INNER JOIN usage_rollups AS r
+        ON
+            r.user_id = $1
+            AND r.key_id = COALESCE($2::bigint, -1)
+            AND r.model_id = CASE WHEN $3::text IS NULL THEN -1 ELSE (SELECT m.id FROM models AS m WHERE m.slug = $3) END
+            AND r.day BETWEEN p.start_date AND p.end_date
+)
+
+SELECT
+    p.start_date,
+    p.end_date,
+    p.end_date - p.start_date + 1 AS days,
+    (CASE s.facts WHEN 0 THEN 0 ELSE s.requests END)::bigint AS total_requests,
+    CASE s.facts WHEN 0 THEN 0 ELSE s.cost END AS total_cost,
+    CASE s.facts WHEN 0 THEN 0 ELSE s.byok_cost END AS total_byok_cost,
+    (CASE s.facts WHEN 0 THEN 0 ELSE s.tokens_input END)::bigint AS total_tokens_input,
+    (CASE s.facts WHEN 0 THEN 0 ELSE s.tokens_output END)::bigint AS total_tokens_output,
+    (CASE s.facts WHEN 0 THEN 0 ELSE s.tokens_reasoning END)::bigint AS total_tokens_reasoning,
+    (CASE s.facts WHEN 0 THEN 0 ELSE s.tokens_cached END)::bigint AS total_tokens_cached,
+    array_remove(
+        ARRAY[
+            CASE WHEN s.requests_known < s.facts THEN 'requests' END,
+            CASE WHEN s.cost_known < s.facts THEN 'cost' END,
+            CASE WHEN s.byok_cost_known < s.facts THEN 'byok_cost' END,
+            CASE WHEN s.tokens_input_known < s.facts THEN 'tokens_input' END,
+            CASE WHEN s.tokens_output_known < s.facts THEN 'tokens_output' END,
+            CASE WHEN s.tokens_reasoning_known < s.facts THEN 'tokens_reasoning' END,
+            CASE WHEN s.tokens_cached_known < s.facts THEN 'tokens_cached' END
+        ],
+        NULL
+    ) AS incomplete,
+    (
+        SELECT min(k.last_synced_at) FROM openrouter_keys AS k
+        WHERE k.user_id = $1 AND ($2::bigint IS NULL OR k.id = $2)
+    ) AS data_as_of
+FROM period AS p
+CROSS JOIN sums AS s

@@ -1,0 +1,1 @@
+"""Does the public API answer as it promises?"""

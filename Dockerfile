@@ -1,0 +1,17 @@
+# The service, without the embedded database. Kept to what the classic builder reads.
+FROM python:3.13-slim AS build
+WORKDIR /build
+COPY requirements/service.lock .
+RUN python -m venv /opt/watcher && /opt/watcher/bin/python -m pip install --no-cache-dir --require-hashes -r service.lock
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home watcher
+COPY --from=build /opt/watcher /opt/watcher
+WORKDIR /srv
+COPY app app
+COPY sql sql
+USER watcher
+ENV PATH=/opt/watcher/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+CMD ["python", "-m", "app", "run"]

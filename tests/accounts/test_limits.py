@@ -318,7 +318,8 @@ async def test_attempts_are_remembered_no_longer_than_needed_and_not_readably(
         assert "example" not in row["shown"]
         assert b"example".hex() not in row["shown"]
     await connection.execute(
-        "UPDATE attempts SET expires_at = now() - interval '1 second' WHERE key <> (SELECT max(key) FROM attempts)"
+        "UPDATE attempts SET expires_at = now() - interval '1 second'"
+        " WHERE key <> (SELECT key FROM attempts ORDER BY key LIMIT 1)"
     )
     db = Database(settings.database_url or "")
     await db.open()

@@ -21,11 +21,11 @@ from app.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from app.names import clean_name
 from app.pages import page_of
 from app.requests import parse_id
 from app.responses import JSONResponse, problems
 from app.tokens import repository
-from app.tokens.names import clean_name
 from app.tokens.structs import CreatedToken, TokenEntry, TokenRequest
 
 

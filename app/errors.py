@@ -67,6 +67,12 @@ class TokenLimitReached(AppError):
     status, code = 400, "token_limit_reached"
 
 
+class KeyLimitReached(AppError):
+    """Maximum number of OpenRouter keys reached."""
+
+    status, code = 400, "key_limit_reached"
+
+
 class Unauthenticated(AppError):
     """Valid credentials are required."""
 
@@ -142,6 +148,18 @@ class EmailTaken(AppError):
     status, code = 409, "email_taken"
 
 
+class KeyExists(AppError):
+    """You have this OpenRouter key already."""
+
+    status, code = 409, "key_exists"
+
+
+class SyncUnderWay(AppError):
+    """This key is being read at this moment."""
+
+    status, code = 409, "sync_under_way"
+
+
 class TooLarge(AppError):
     """The request body is larger than this endpoint accepts."""
 
@@ -200,6 +218,17 @@ class Unavailable(AppError):
     def headers(self) -> dict[str, str]:
         """When to come back, in seconds."""
         return {"Retry-After": "1"}
+
+
+class OpenRouterUnavailable(Unavailable):
+    """OpenRouter cannot be reached, or gives no sensible answer; try again shortly."""
+
+    code = "openrouter_unavailable"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to come back, in seconds."""
+        return {"Retry-After": "30"}
 
 
 class OperatorError(Exception):

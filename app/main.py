@@ -23,33 +23,56 @@ from app.accounts.jwt import Signer
 from app.accounts.passwords import Passwords
 from app.accounts.structs import Policy
 from app.database import Database
-from app.errors import AppError
+from app.errors import AppError, Unavailable
 from app.health import HealthController
+from app.keys.controller import KeysController
+from app.keys.encryption import require_right_keys
+from app.keys.vault import Vault
 from app.logs import configure_logs
 from app.public.v1 import PublicController
 from app.requests import Clients, StrictJSON, check_request, query_parameters
 from app.responses import Edge, JSONResponse, framework_problem, problem_response, unexpected_problem
-from app.scheduler import exit_with_parent, keep_house
+from app.scheduler import exit_with_parent, keep_house, keep_watch
 from app.settings import Settings
 from app.tokens.controller import TokensController
 from app.usage.controller import ImportsController
+from app.usage.openrouter import OpenRouter
+from app.usage.reading import Sync
 
 CONCURRENT_IMPORTS_MAX = 2  # in each process; each may take some 150 MB
+SYNC_POOL_SHARE = 3  # of the pool's connections one in so many is for reading keys; the rest is for those who ask
 BODY_MAX_BYTES = 64 * 1024  # the largest body but an import's is a name and a password
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """The service as an ASGI application."""
-    return Edge(create_litestar(settings))
+def create_app(settings: Settings, *, with_scheduler: bool = False) -> ASGIApp:
+    """The service as an ASGI application; with the scheduler it also does what nobody asks for, beside the requests."""
+    return Edge(create_litestar(settings, with_scheduler=with_scheduler))
 
 
-def create_litestar(settings: Settings) -> Litestar:
-    """The application inside the edge, with its routes; tests walk them."""
-    db = Database(
+def create_database(settings: Settings) -> Database:
+    """The pool of a process, not opened yet."""
+    return Database(
         settings.database_url or embedded.database_url(settings.data_dir),
         pool_size=settings.database_pool_size,
         transaction_pooler=settings.database_pooler == "transaction",
     )
+
+
+def create_sync(settings: Settings, db: Database) -> Sync:
+    """What reading OpenRouter's keys takes in a process."""
+    return Sync(
+        db=db,
+        vault=Vault(settings.encryption_keys),
+        openrouter=OpenRouter(settings.openrouter_base_url),
+        interval_seconds=settings.sync_interval_minutes * 60,
+        places=asyncio.Semaphore(max(1, settings.database_pool_size // SYNC_POOL_SHARE)),
+    )
+
+
+def create_litestar(settings: Settings, *, with_scheduler: bool = False) -> Litestar:
+    """The application inside the edge, with its routes; tests walk them."""
+    db = create_database(settings)
+    sync = create_sync(settings, db)
 
     passwords = Passwords(min_length=settings.password_min_length)
     signer = Signer(settings.jwt_secrets)
@@ -59,6 +82,8 @@ def create_litestar(settings: Settings) -> Litestar:
         "passwords": passwords,
         "signer": signer,
         "clients": Clients(settings.trusted_proxies),
+        "sync": sync,
+        "max_api_keys_per_user": settings.max_api_keys_per_user,
         "import_places": asyncio.Semaphore(CONCURRENT_IMPORTS_MAX),
         "max_api_tokens_per_user": settings.max_api_tokens_per_user,
         "policy": Policy(
@@ -73,14 +98,17 @@ def create_litestar(settings: Settings) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         await db.open()
-        housekeeping = asyncio.create_task(keep_house(db))
+        with suppress(Unavailable):  # it starts, and says so, while its database is away
+            await require_right_keys(db, sync.vault)
+        work = [asyncio.create_task(keep_house(db)), asyncio.create_task(keep_watch(sync))] if with_scheduler else []
         try:
             yield
         finally:
-            housekeeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await housekeeping
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
             passwords.close()
+            await sync.openrouter.close()
             await db.close()
 
     app = Litestar(
@@ -89,6 +117,7 @@ def create_litestar(settings: Settings) -> Litestar:
             PublicAuthController,
             AuthController,
             TokensController,
+            KeysController,
             ImportsController,
             PublicController,
         ],
@@ -139,4 +168,4 @@ def application() -> ASGIApp:
     """What a worker process of the server loads: the settings of its environment."""
     settings = settings_module.load()
     configure_logs(settings.log_level)
-    return exit_with_parent(create_app(settings))
+    return exit_with_parent(create_app(settings, with_scheduler=True))

@@ -98,10 +98,10 @@ async def migrate(url: str, migrations: Sequence[Migration] | None = None) -> li
     # Two connections: the lock belongs to a transaction, so that it works through a pooler too, and what it protects
     # has transactions of its own.
     try:
-        async with _connect(url) as guard, guard.transaction():
+        async with connect(url) as guard, guard.transaction():
             await set_patience.run(guard, OTHER_RUN_TIMEOUT, WITHIN_TRANSACTION)
             await lock_schema.run(guard)
-            async with _connect(url) as worker:
+            async with connect(url) as worker:
                 return await _migrate_locked(worker, known)
     except asyncpg.PostgresError as error:
         raise MigrationError(f"the database does not let itself be migrated: {error}") from error
@@ -119,7 +119,7 @@ async def _migrate_locked(worker: Connection, known: Sequence[Migration]) -> lis
 
 async def describe(url: str) -> str:
     """The schema as text, for schema.sql."""
-    async with _connect(url) as connection:
+    async with connect(url) as connection:
         return await describe_schema.get(connection)
 
 
@@ -158,7 +158,8 @@ def _statements(sql: str) -> list[str]:
 
 
 @asynccontextmanager
-async def _connect(url: str) -> AsyncGenerator[Connection]:
+async def connect(url: str) -> AsyncGenerator[Connection]:
+    """A connection without a pool. Raises MigrationError for an address that is none, else Unavailable."""
     try:
         connection: Connection = await asyncpg.connect(
             url, timeout=round(CONNECT_TIMEOUT_SECONDS), statement_cache_size=0

@@ -1,4 +1,5 @@
-"""What happens without anybody asking? Housekeeping, in every server process, sharing the work through the database."""
+"""What happens without anybody asking? Keys are read and the house is kept, by any number of processes that share the work
+through the database."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import asyncio
 import os
 import random
 import signal
+from contextlib import suppress
 
 import structlog
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -14,8 +16,11 @@ from app.accounts import repository as accounts
 from app.database import Database
 from app.errors import Unavailable
 from app.keys import repository as keys
+from app.keys.structs import Claim
 from app.tokens import repository as tokens
 from app.usage import repository as usage
+from app.usage.reading import Sync
+from app.usage.sync import sync_claimed
 
 PARENT_CHECK_SECONDS = 1.0
 PURGE_INTERVAL_SECONDS = 60.0
@@ -25,20 +30,8 @@ PURGE_PAUSE_SECONDS = 0.05
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-# children before their parents: an account goes last
-_PURGES = (
-    accounts.purge_attempts,
-    accounts.purge_refresh_tokens,
-    accounts.purge_sessions,
-    accounts.purge_sessions_of_deleted,
-    tokens.purge_tokens,
-    usage.purge_generations,
-    usage.purge_facts,
-    usage.purge_rollups,
-    usage.purge_versions,
-    keys.purge_keys,
-    accounts.purge_users,
-)
+POLL_SECONDS = 1.0  # how soon a new key is noticed
+SYNCS_AT_ONCE = 16
 
 
 async def keep_house(db: Database) -> None:
@@ -59,6 +52,77 @@ async def purge(db: Database) -> None:
             continue
         except Exception as error:  # noqa: BLE001 -- housekeeping must outlive any one failure
             logger.error("housekeeping failed", kind=type(error).__name__)  # noqa: TRY400 -- traces may quote values
+
+
+async def purge_histories(db: Database, limit: int) -> int:
+    """Removes a part of a deleted history; `limit` while there may be more."""
+    key = await keys.find_history_to_purge(db)
+    if key is None:
+        return 0
+    if await usage.purge_history(db, key.user_id, key.key_id, limit) == 0:
+        await keys.set_history_purged(db, key.key_id)
+    return limit
+
+
+# children before their parents: an account goes last
+_PURGES = (
+    purge_histories,
+    accounts.purge_attempts,
+    accounts.purge_refresh_tokens,
+    accounts.purge_sessions,
+    accounts.purge_sessions_of_deleted,
+    tokens.purge_tokens,
+    usage.purge_generations,
+    usage.purge_facts,
+    usage.purge_rollups,
+    usage.purge_readings,
+    usage.purge_workspaces,
+    usage.purge_versions,
+    keys.purge_keys,
+    accounts.purge_users,
+)
+
+
+async def keep_watch(sync: Sync) -> None:
+    """Reads the keys that are due, for ever. One that hangs takes one place of many, and none from another key's data."""
+    reading: set[asyncio.Task[object]] = set()
+    try:
+        while True:
+            claims: list[Claim] = []
+            with suppress(Unavailable):
+                claims = await sync.claim_due(SYNCS_AT_ONCE - len(reading))
+            reading |= {asyncio.create_task(_read(sync, claim)) for claim in claims}
+            if len(reading) >= SYNCS_AT_ONCE:
+                await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+            elif not claims:
+                await asyncio.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 -- no secret
+            reading = {task for task in reading if not task.done()}
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def _read(sync: Sync, claim: Claim) -> None:
+    with suppress(Unavailable):  # the lease runs out, and then it is due again
+        await sync_claimed(sync, claim)
+
+
+async def run(sync: Sync) -> None:
+    """Everything above as a process of its own, until SIGTERM or SIGINT; what is being read is given back for others to take."""
+    stop = asyncio.Event()
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(ending, stop.set)
+    await sync.db.open()
+    work = [asyncio.create_task(keep_house(sync.db)), asyncio.create_task(keep_watch(sync))]
+    try:
+        await stop.wait()
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await sync.openrouter.close()
+        await sync.db.close()
 
 
 def exit_with_parent(app: ASGIApp) -> ASGIApp:

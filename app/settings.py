@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from app.errors import OperatorError
+from app.keys.vault import KEY_BYTES, key_id
 from app.limits import Limit, parse_limit
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set from outside. `database_url` None stands for the embedded server in `data_dir`."""
 
     jwt_secrets: tuple[bytes, ...]
+    encryption_keys: tuple[bytes, ...]
     database_url: str | None = None
     data_dir: Path = Path(".data")
     database_pool_size: int = 10
@@ -47,6 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     public_url: str = ""
     trusted_proxies: tuple[Network, ...] = ()
+    openrouter_base_url: str = "https://openrouter.ai/api/v1"
+    sync_interval_minutes: int = 15
+    max_api_keys_per_user: int = 10
     max_api_tokens_per_user: int = 5
     registration: Registration = "open"
     password_min_length: int = 15
@@ -67,32 +72,39 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises SettingsError, which names the variable and never its value where that is secret.
     """
     read = _Reader(environ)
-    default = Settings(jwt_secrets=())
+    default = Settings(jwt_secrets=(), encryption_keys=())
     database_url = read("DATABASE_URL", _database_url, None)
     data_dir = read("DATA_DIR", lambda text: Path(text).expanduser(), default.data_dir).absolute()
     login_limit, login_client_limit = read(
         "LOGIN_LIMIT", _login_limits, (default.login_limit, default.login_client_limit)
     )
     jwt_secrets = read("JWT_SECRETS", _jwt_secrets, None)
-    if jwt_secrets is None:
-        if database_url is not None:
-            raise SettingsError("JWT_SECRETS must be set when DATABASE_URL is; make one with `openssl rand -base64 32`")
-        file = data_dir / "jwt_secrets"
-        try:
-            jwt_secrets = _jwt_secrets(_development_secret(file))
-        except ValueError as error:  # half written when the machine went down, or edited
-            raise SettingsError(f"{file} {error}; remove it to have a new one made") from None
+    encryption_keys = read("ENCRYPTION_KEYS", _encryption_keys, None)
+    if database_url is not None:
+        _require_secrets(JWT_SECRETS=jwt_secrets, ENCRYPTION_KEYS=encryption_keys)
     return Settings(
         database_url=database_url,
         data_dir=data_dir,
-        jwt_secrets=jwt_secrets,
+        jwt_secrets=jwt_secrets
+        or _development_secrets(data_dir / "jwt_secrets", _jwt_secrets, "remove it to have a new one made"),
+        encryption_keys=encryption_keys
+        or _development_secrets(
+            data_dir / "encryption_keys",
+            _encryption_keys,
+            "bring it back as it was: without it nothing can read the OpenRouter keys that are stored",
+        ),
         database_pool_size=read("DATABASE_POOL_SIZE", _whole(1, 1000), default.database_pool_size),
         database_pooler=read("DATABASE_POOLER", _choice("none", "transaction"), default.database_pooler),
         host=read("HOST", str, default.host),
         port=read("PORT", _whole(1, 65535), default.port),
         workers=read("WORKERS", _whole(1, 256), default.workers),
-        public_url=read("PUBLIC_URL", _public_url, default.public_url),
+        public_url=read("PUBLIC_URL", _http_url("https://watcher.example.com"), default.public_url),
         trusted_proxies=read("TRUSTED_PROXIES", _networks, default.trusted_proxies),
+        openrouter_base_url=read(
+            "OPENROUTER_BASE_URL", _http_url(default.openrouter_base_url), default.openrouter_base_url
+        ),
+        sync_interval_minutes=read("SYNC_INTERVAL_MINUTES", _whole(1, 1440), default.sync_interval_minutes),
+        max_api_keys_per_user=read("MAX_API_KEYS_PER_USER", _whole(0, 100_000), default.max_api_keys_per_user),
         max_api_tokens_per_user=read("MAX_API_TOKENS_PER_USER", _whole(0, 100_000), default.max_api_tokens_per_user),
         registration=read("REGISTRATION", _choice("open", "first", "closed"), default.registration),
         password_min_length=read(
@@ -162,13 +174,24 @@ def _database_url(text: str) -> str:
     return text
 
 
-def _public_url(text: str) -> str:
-    url = _split(text)
-    # it becomes part of headers: nothing that would have to be escaped there
-    is_plain = url is not None and re.fullmatch(r"[!-~]+", text, re.ASCII) and not set(text) & set('?#@<>"')
-    if url is None or not is_plain or url.scheme not in {"http", "https"} or not url.hostname:
-        raise ValueError("must be an address like https://watcher.example.com")
-    return text.rstrip("/")
+def _http_url(example: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        url = _split(text)
+        # it is begun with, and becomes part of headers: nothing that ends a path or would have to be escaped there
+        is_plain = re.fullmatch(r"[!-~]+", text, re.ASCII) and not set(text) & set('?#@<>"\\')
+        if url is None or not is_plain or url.scheme not in {"http", "https"} or not url.hostname or not _has_port(url):
+            raise ValueError(f"must be an address like {example}")
+        return text.rstrip("/")
+
+    return parse
+
+
+def _has_port(url: SplitResult) -> bool:
+    """Whether its port can be one, if it names one."""
+    try:
+        return url.port != 0
+    except ValueError:
+        return False
 
 
 def _split(url: str) -> SplitResult | None:
@@ -195,9 +218,28 @@ def _login_limits(text: str) -> tuple[Limit | None, Limit | None]:
 
 
 def _jwt_secrets(text: str) -> tuple[bytes, ...]:
-    decoded = tuple(_base64(part) for part in re.split(r"[\s,]+", text.strip()))
+    decoded = _secrets(text)
     if any(len(secret) < JWT_SECRET_MIN_BYTES for secret in decoded):
         raise ValueError(f"must be base64 of at least {JWT_SECRET_MIN_BYTES} random bytes each")
+    return _random(decoded)
+
+
+def _encryption_keys(text: str) -> tuple[bytes, ...]:
+    decoded = _secrets(text)
+    if any(len(key) != KEY_BYTES for key in decoded):
+        raise ValueError(f"must be base64 of exactly {KEY_BYTES} random bytes each")
+    if len({key_id(key) for key in decoded}) != len(set(decoded)):
+        raise ValueError(
+            "must be keys with names of their own (the first 8 hex digits of the SHA-256); make another one"
+        )
+    return _random(decoded)
+
+
+def _secrets(text: str) -> tuple[bytes, ...]:
+    return tuple(_base64(part) for part in re.split(r"[\s,]+", text.strip()))
+
+
+def _random(decoded: tuple[bytes, ...]) -> tuple[bytes, ...]:
     if len(set(decoded)) != len(decoded):
         raise ValueError("must not name the same secret twice")
     if any(secret in EXAMPLE_SECRETS or len(set(secret)) == 1 for secret in decoded):
@@ -216,6 +258,20 @@ def _base64(text: str) -> bytes:
         raise ValueError("must be written in base64") from None
 
 
+def _require_secrets(**given: tuple[bytes, ...] | None) -> None:
+    for name, value in given.items():
+        if value is None:
+            raise SettingsError(f"{name} must be set when DATABASE_URL is; make one with `openssl rand -base64 32`")
+
+
+def _development_secrets(path: Path, parse: Callable[[str], tuple[bytes, ...]], remedy: str) -> tuple[bytes, ...]:
+    """Of a laptop; `remedy` is for a file that was edited."""
+    try:
+        return parse(_development_secret(path))
+    except ValueError as error:
+        raise SettingsError(f"{path} {error}; {remedy}") from None
+
+
 def _development_secret(path: Path) -> str:
     """A secret of this installation, made at the first start; two first starts at once agree on one."""
     try:
@@ -224,12 +280,23 @@ def _development_secret(path: Path) -> str:
             draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
             draft.touch(mode=0o600)
             draft.write_text(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(), encoding="ascii")
+            _keep(draft)  # what gets encrypted must not outlive its key when the machine goes down
             try:
                 os.link(draft, path)  # unlike rename, it does not replace what another process put there
             except FileExistsError:
                 pass
             finally:
                 draft.unlink()
-        return path.read_text(encoding="ascii")
+            _keep(path.parent)
+        return path.read_text(encoding="ascii", errors="replace")  # what is no base64 is refused where it is parsed
     except OSError as error:
         raise SettingsError(f"DATA_DIR {path.parent} cannot be used: {error.strerror}") from error
+
+
+def _keep(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -124,6 +124,7 @@ def settings(database_url: str) -> Settings:
     """Limits that count attempts are off where a test does not speak about them."""
     return Settings(
         jwt_secrets=(SECRET,),
+        encryption_keys=(SECRET,),
         database_url=database_url,
         login_limit=None,
         login_client_limit=None,

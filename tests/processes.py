@@ -35,6 +35,7 @@ async def running_server(database_url: str, log: Path, **environ: str) -> AsyncG
     settings = {
         "DATABASE_URL": database_url,
         "JWT_SECRETS": base64.b64encode(SECRET).decode(),
+        "ENCRYPTION_KEYS": base64.b64encode(SECRET).decode(),
         "PORT": str(port),
         "LOGIN_LIMIT": "off",
         "REGISTRATION_LIMIT": "off",

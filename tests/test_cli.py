@@ -23,7 +23,7 @@ OTHER_PASSWORD = "a different battery of horses"
 @pytest.fixture
 def environment(database_url: str) -> dict[str, str]:
     secret = base64.urlsafe_b64encode(SECRET).decode()
-    return {**os.environ, "DATABASE_URL": database_url, "JWT_SECRETS": secret}
+    return {**os.environ, "DATABASE_URL": database_url, "JWT_SECRETS": secret, "ENCRYPTION_KEYS": secret}
 
 
 def run(environment: dict[str, str], *arguments: str, stdin: str | bytes = "") -> subprocess.CompletedProcess[str]:

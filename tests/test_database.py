@@ -301,7 +301,9 @@ def test_query_without_a_file_fails_where_it_is_made() -> None:
 
 
 async def test_readyz_says_that_the_database_is_away_while_livez_stays() -> None:
-    settings = Settings(jwt_secrets=(bytes(range(32)),), database_url=AWAY["nothing listens"])
+    settings = Settings(
+        jwt_secrets=(bytes(range(32)),), encryption_keys=(bytes(range(32)),), database_url=AWAY["nothing listens"]
+    )
     async with running_app(settings) as client:
         alive, ready = await client.get("/livez"), await client.get("/readyz")
         assert (alive.status_code, alive.json()) == (200, {"status": "ok"})

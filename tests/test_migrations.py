@@ -106,6 +106,7 @@ async def test_starts_of_several_processes_apply_each_migration_once(
         **os.environ,
         "DATABASE_URL": empty_database_url,
         "JWT_SECRETS": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "ENCRYPTION_KEYS": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
     }
 
     async def start() -> list[str]:

@@ -34,7 +34,7 @@ PUBLIC = {
 FRAMEWORK = "/schema"
 
 APP = create_litestar(
-    Settings(jwt_secrets=(SECRET,), database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    Settings(jwt_secrets=(SECRET,), encryption_keys=(SECRET,), database_url="postgresql://nobody@127.0.0.1:1/nothing")
 )  # to be walked
 HANDLERS = {
     (method, route.path_format): handler
@@ -77,7 +77,12 @@ async def credentials(alice: Person) -> dict[Any, dict[str, str]]:
 def quiet(url: str) -> Settings:
     """Nothing here is about limits."""
     return Settings(
-        jwt_secrets=(SECRET,), database_url=url, login_limit=None, login_client_limit=None, registration_limit=None
+        jwt_secrets=(SECRET,),
+        encryption_keys=(SECRET,),
+        database_url=url,
+        login_limit=None,
+        login_client_limit=None,
+        registration_limit=None,
     )
 
 

@@ -31,6 +31,7 @@ SETTINGS = (
     "PORT",
     "WORKERS",
     "JWT_SECRETS",
+    "ENCRYPTION_KEYS",
     "PUBLIC_URL",
     "TRUSTED_PROXIES",
     "REGISTRATION",
@@ -245,7 +246,8 @@ def test_second_start_in_the_same_folder_is_refused_in_a_sentence(service: Servi
 
 def test_port_that_is_taken_is_refused_in_a_sentence(service: Service, database_url: str) -> None:
     second = Service(service.data_dir.parent / "other", service.port)
-    said = second.refuses(DATABASE_URL=database_url, JWT_SECRETS="AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+    secrets = dict.fromkeys(["JWT_SECRETS", "ENCRYPTION_KEYS"], "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+    said = second.refuses(DATABASE_URL=database_url, **secrets)
     assert said == f"Cannot listen on 127.0.0.1 port {service.port}: Address already in use."
     assert service.is_ready()
 
@@ -256,6 +258,7 @@ def test_port_that_is_taken_is_refused_in_a_sentence(service: Service, database_
         ({"PORT": "http"}, "PORT must be a whole number from 1 to 65535"),
         ({"DATABASE_URL": "postgresql://h/d"}, "JWT_SECRETS must be set when DATABASE_URL is"),
         ({"JWT_SECRETS": "c2hvcnQ="}, "JWT_SECRETS must be base64 of at least 32 random bytes each"),
+        ({"ENCRYPTION_KEYS": "c2hvcnQ="}, "ENCRYPTION_KEYS must be base64 of exactly 32 random bytes each"),
     ],
 )
 def test_wrong_setting_is_refused_in_a_sentence(settings: dict[str, str], sentence: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import subprocess
@@ -23,6 +24,8 @@ from app.settings import Settings, SettingsError, load
 
 SECRETS = [bytes(range(start, start + 32)) for start in (0, 40, 80)]
 FIRST, SECOND, THIRD = (urlsafe_b64encode(secret).decode() for secret in SECRETS)
+SECRET_FIELDS = {"JWT_SECRETS": "jwt_secrets", "ENCRYPTION_KEYS": "encryption_keys"}
+GIVEN = dict.fromkeys(SECRET_FIELDS, FIRST)
 
 # field: (variable, default, {text: value}, texts that are refused). What has further rules has tests of its own below.
 PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
@@ -70,6 +73,9 @@ PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
             "https://h/>",
             "https://[::1",
             "https://hé.de",
+            "https://h:http",
+            "https://h:70000",
+            "https://h\\a",
         ],
     ),
     "trusted_proxies": (
@@ -88,6 +94,28 @@ PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
         {"0": 0, "100000": 100_000},
         ["-1", "100001", "many"],
     ),
+    "max_api_keys_per_user": ("MAX_API_KEYS_PER_USER", 10, {"0": 0, "100000": 100_000}, ["-1", "100001", "many"]),
+    "openrouter_base_url": (
+        "OPENROUTER_BASE_URL",
+        "https://openrouter.ai/api/v1",
+        {
+            "https://openrouter.ai/api/v1/": "https://openrouter.ai/api/v1",
+            "http://127.0.0.1:9000": "http://127.0.0.1:9000",
+            "http://simulator:9000/api/v1": "http://simulator:9000/api/v1",
+        },
+        [
+            "openrouter.ai/api/v1",
+            "/api/v1",
+            "file:///etc/passwd",
+            "https://",
+            "https://u:p@h/api/v1",
+            "https://h/api/v1?a=b",
+            "https://h/api/v1#a",
+            "https://h:port/api/v1",
+            "https://h/api v1",
+        ],
+    ),
+    "sync_interval_minutes": ("SYNC_INTERVAL_MINUTES", 15, {"1": 1, "1440": 1440}, ["0", "1441", "-1", "1.5", "15m"]),
     "registration": (
         "REGISTRATION",
         "open",
@@ -129,7 +157,7 @@ BAD = [(row[0], text) for row in PLAIN.values() for text in row[3]]
 
 def read(**variables: str) -> Settings:
     """As on a server: nothing is made on disk."""
-    return load({"JWT_SECRETS": FIRST, **variables})
+    return load({**GIVEN, **variables})
 
 
 def refusal(environ: Mapping[str, str]) -> str:
@@ -140,7 +168,7 @@ def refusal(environ: Mapping[str, str]) -> str:
 
 
 def test_every_setting_is_tested_here() -> None:
-    assert set(PLAIN) | {"jwt_secrets"} == set(Settings.__struct_fields__)
+    assert set(PLAIN) | set(SECRET_FIELDS.values()) == set(Settings.__struct_fields__)
 
 
 @pytest.mark.parametrize(("field", "default"), DEFAULTS, ids=[field for field, _ in DEFAULTS])
@@ -156,23 +184,25 @@ def test_good_value_is_taken(field: str, name: str, text: str, value: object) ->
 
 @pytest.mark.parametrize(("name", "text"), BAD)
 def test_wrong_value_refuses_to_start_and_names_the_variable(name: str, text: str) -> None:
-    message = refusal({"JWT_SECRETS": FIRST, name: text})
+    message = refusal({**GIVEN, name: text})
     assert message.startswith(f"{name} must ")
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", sorted({row[0] for row in PLAIN.values()} | {"JWT_SECRETS"}))
+@pytest.mark.parametrize("name", sorted({row[0] for row in PLAIN.values()} | set(SECRET_FIELDS)))
 class TestFile:
     """Each variable may also be given as NAME_FILE."""
 
     def good(self, name: str) -> tuple[str, str]:
         """A field and a text for it."""
-        field = next((field for field, row in PLAIN.items() if row[0] == name), "jwt_secrets")
-        return field, next(iter(PLAIN[field][2])) if field in PLAIN else SECOND
+        if name in SECRET_FIELDS:
+            return SECRET_FIELDS[name], SECOND
+        field = next(field for field, row in PLAIN.items() if row[0] == name)
+        return field, next(iter(PLAIN[field][2]))
 
     def without(self, name: str) -> dict[str, str]:
         """What else a start needs."""
-        return {} if name == "JWT_SECRETS" else {"JWT_SECRETS": FIRST}
+        return {other: text for other, text in GIVEN.items() if other != name}
 
     def test_file_is_read(self, name: str, tmp_path: Path) -> None:
         field, text = self.good(name)
@@ -204,15 +234,19 @@ def test_empty_value_counts_as_not_set() -> None:
 # --- secrets
 
 
-def test_jwt_secrets_are_demanded_where_a_database_is_given() -> None:
-    message = refusal({"DATABASE_URL": "postgresql://u:hunter2@h/d"})
-    assert message.startswith("JWT_SECRETS must be set when DATABASE_URL is")
+@pytest.mark.parametrize("name", SECRET_FIELDS)
+def test_secrets_are_demanded_where_a_database_is_given_and_never_made(name: str, tmp_path: Path) -> None:
+    others = {other: text for other, text in GIVEN.items() if other != name}
+    message = refusal({**others, "DATABASE_URL": "postgresql://u:hunter2@h/d", "DATA_DIR": str(tmp_path)})
+    assert message.startswith(f"{name} must be set when DATABASE_URL is")
     assert "hunter2" not in message
+    assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("name", "field"), SECRET_FIELDS.items())
 @pytest.mark.parametrize("separator", [",", "\n", ", ", "\r\n", ",\n"])
-def test_several_jwt_secrets_stay_in_order(separator: str) -> None:
-    assert read(JWT_SECRETS=separator.join([FIRST, SECOND, THIRD])).jwt_secrets == tuple(SECRETS)
+def test_several_secrets_stay_in_order(name: str, field: str, separator: str) -> None:
+    assert getattr(read(**{name: separator.join([FIRST, SECOND, THIRD])}), field) == tuple(SECRETS)
 
 
 @pytest.mark.parametrize("secret", [bytes(range(224, 256)), bytes(range(33)), bytes(range(64))], ids=len)
@@ -247,6 +281,49 @@ def test_weak_or_garbled_jwt_secret_is_refused_without_being_quoted(text: str) -
     assert FIRST not in message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        urlsafe_b64encode(bytes(range(31))).decode(),
+        urlsafe_b64encode(bytes(range(33))).decode(),
+        urlsafe_b64encode(bytes(range(64))).decode(),
+        f"{FIRST},{urlsafe_b64encode(bytes(range(31))).decode()}",
+        f"{FIRST},{FIRST}",
+        f"{FIRST},{FIRST.rstrip('=')}",
+        f"{FIRST},",
+        urlsafe_b64encode(b"\0" * 32).decode(),
+        urlsafe_b64encode(b"change-me-change-me-change-me-now").decode(),
+        bytes(range(32)).hex(),
+        f"{FIRST[:20]}!{FIRST[20:]}",
+        "é" * 43,
+    ],
+)
+def test_short_long_or_garbled_encryption_key_is_refused_without_being_quoted(text: str) -> None:
+    message = refusal({**GIVEN, "ENCRYPTION_KEYS": text})
+    assert message.startswith("ENCRYPTION_KEYS must ")
+    assert not any(part in message for part in text.split(",") if len(part) > 8)
+    assert FIRST not in message
+
+
+def test_encryption_keys_that_records_could_not_tell_apart_are_refused() -> None:
+    one, other = keys_of_one_name()
+    text = f"{urlsafe_b64encode(one).decode()},{urlsafe_b64encode(other).decode()}"
+    assert refusal({**GIVEN, "ENCRYPTION_KEYS": text}).startswith(
+        "ENCRYPTION_KEYS must be keys with names of their own"
+    )
+
+
+def keys_of_one_name() -> tuple[bytes, bytes]:
+    """Two keys whose SHA-256 begins with the same 8 hex digits; among 200,000 there is nearly always a pair."""
+    seen: dict[bytes, bytes] = {}
+    for number in range(1_000_000):
+        key = hashlib.sha256(b"%d" % number).digest()
+        other = seen.setdefault(hashlib.sha256(key).digest()[:4], key)
+        if other != key:
+            return other, key
+    raise AssertionError("there is none")
+
+
 # urlsplit quotes the whole of an address whose host holds U+2100
 @pytest.mark.parametrize(
     "url",
@@ -258,7 +335,7 @@ def test_weak_or_garbled_jwt_secret_is_refused_without_being_quoted(text: str) -
     ],
 )
 def test_database_password_is_not_quoted(url: str) -> None:
-    message = refusal({"JWT_SECRETS": FIRST, "DATABASE_URL": url})
+    message = refusal({**GIVEN, "DATABASE_URL": url})
     assert message.startswith("DATABASE_URL must ")
     assert "hunter2" not in message
 
@@ -266,7 +343,8 @@ def test_database_password_is_not_quoted(url: str) -> None:
 def test_no_cause_that_quotes_a_secret_is_shown_with_the_refusal() -> None:
     for environ in (
         {"JWT_SECRETS": "hunter2!" * 9},
-        {"JWT_SECRETS": FIRST, "DATABASE_URL": "postgresql://u:hunter2\u2100@h"},
+        {**GIVEN, "ENCRYPTION_KEYS": "hunter2!" * 9},
+        {**GIVEN, "DATABASE_URL": "postgresql://u:hunter2\u2100@h"},
     ):
         with pytest.raises(SettingsError) as caught:
             load(environ)
@@ -282,43 +360,45 @@ def test_repr_shows_no_secret() -> None:
         assert repr(SECRETS[0]) not in shown
 
 
-# --- the secret of a laptop
+# --- the secrets of a laptop
 
 
-def test_development_secret_is_private_and_survives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", SECRET_FIELDS.values())
+def test_development_secret_is_private_and_survives(field: str, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "data"
-    first = load({"DATA_DIR": str(folder)}).jwt_secrets
-    assert len(first) == 1
-    assert len(first[0]) >= 32
-    file = folder / "jwt_secrets"
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in folder.iterdir()] == ["jwt_secrets"]  # no draft left
-    assert load({"DATA_DIR": str(folder)}).jwt_secrets == first
+    first = getattr(load({"DATA_DIR": str(folder)}), field)
+    assert [len(secret) for secret in first] == [32]
+    assert (folder / field).stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in folder.iterdir()} == set(SECRET_FIELDS.values())  # no draft left
+    assert getattr(load({"DATA_DIR": str(folder)}), field) == first
 
 
-def test_every_installation_has_a_secret_of_its_own(tmp_path: Path) -> None:
-    assert load({"DATA_DIR": str(tmp_path / "a")}).jwt_secrets != load({"DATA_DIR": str(tmp_path / "b")}).jwt_secrets
+def test_every_installation_has_secrets_of_its_own(tmp_path: Path) -> None:
+    one, other = load({"DATA_DIR": str(tmp_path / "a")}), load({"DATA_DIR": str(tmp_path / "b")})
+    assert len({one.jwt_secrets, one.encryption_keys, other.jwt_secrets, other.encryption_keys}) == 4
 
 
-def test_given_secret_goes_before_the_development_secret(tmp_path: Path) -> None:
-    assert load({"DATA_DIR": str(tmp_path), "JWT_SECRETS": FIRST}).jwt_secrets == (SECRETS[0],)
+def test_given_secrets_go_before_the_development_secrets(tmp_path: Path) -> None:
+    settings = load({"DATA_DIR": str(tmp_path), "JWT_SECRETS": FIRST, "ENCRYPTION_KEYS": SECOND})
+    assert (settings.jwt_secrets, settings.encryption_keys) == ((SECRETS[0],), (SECRETS[1],))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_first_starts_at_once_agree_on_one_secret(tmp_path: Path) -> None:
+def test_first_starts_at_once_agree_on_their_secrets(tmp_path: Path) -> None:
     starts = 16
     for attempt in range(10):
         folder = tmp_path / str(attempt)
         barrier = Barrier(starts)
 
-        def start(folder: Path = folder, barrier: Barrier = barrier) -> bytes:
+        def start(folder: Path = folder, barrier: Barrier = barrier) -> tuple[bytes, bytes]:
             barrier.wait()
-            return load({"DATA_DIR": str(folder)}).jwt_secrets[0]
+            settings = load({"DATA_DIR": str(folder)})
+            return settings.jwt_secrets[0], settings.encryption_keys[0]
 
         with ThreadPoolExecutor(starts) as pool:
             found = {future.result() for future in [pool.submit(start) for _ in range(starts)]}
         assert len(found) == 1
-        assert [path.name for path in folder.iterdir()] == ["jwt_secrets"]
+        assert {path.name for path in folder.iterdir()} == set(SECRET_FIELDS.values())
 
 
 def test_first_starts_of_several_processes_agree_on_one_secret(tmp_path: Path) -> None:
@@ -332,11 +412,22 @@ def test_first_starts_of_several_processes_agree_on_one_secret(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"half", b"!" * 44])
-def test_damaged_development_secret_is_a_sentence(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "jwt_secrets").write_bytes(content)
+@pytest.mark.parametrize(
+    # with another encryption key in its place the stored keys would be lost
+    ("field", "remedy"),
+    [("jwt_secrets", "remove it"), ("encryption_keys", "bring it back")],
+)
+def test_damaged_development_secret_is_a_sentence(field: str, remedy: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / field).write_bytes(content)
     message = refusal({"DATA_DIR": str(tmp_path)})
-    assert str(tmp_path / "jwt_secrets") in message
-    assert "remove it" in message
+    assert message.startswith(f"{tmp_path / field} must ")
+    assert remedy in message
+    assert (tmp_path / field).read_bytes() == content
+
+
+def test_second_line_in_the_file_of_development_keys_is_an_older_key(tmp_path: Path) -> None:
+    (tmp_path / "encryption_keys").write_text(f"{SECOND}\n{FIRST}\n", encoding="ascii")
+    assert load({"DATA_DIR": str(tmp_path)}).encryption_keys == (SECRETS[1], SECRETS[0])
 
 
 def test_data_dir_below_a_file_is_a_sentence(tmp_path: Path) -> None:
@@ -373,6 +464,7 @@ def test_home_is_understood_in_data_dir(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRETS", SECOND)
+    monkeypatch.setenv("ENCRYPTION_KEYS", SECOND)
     monkeypatch.setenv("PORT", "8123")
     settings = load()
     assert (settings.jwt_secrets, settings.port) == ((urlsafe_b64decode(SECOND),), 8123)

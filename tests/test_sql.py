@@ -24,8 +24,8 @@ from tests.conftest import admin, new_database
 
 # what a query does is one of these; a new verb is added here on purpose
 VERBS = {
-    "authorize", "check", "count", "create", "delete", "describe", "end", "find", "list", "lock", "merge", "purge", "return",
-    "revoke", "rotate", "set", "sum", "take",
+    "authorize", "check", "claim", "count", "create", "delete", "describe", "end", "find", "list", "lock", "merge", "purge",
+    "return", "revoke", "rotate", "set", "sum", "take",
 }  # fmt: skip
 
 # methods of a Record

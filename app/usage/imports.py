@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
-from decimal import Context
 from typing import Any
 
 from app.database import Database
 from app.keys import repository as keys
 from app.usage import repository
 from app.usage.activity_csv import ActivityReader, Generation, Rejected
+from app.usage.money import EXACT
 from app.usage.structs import ImportReport
 
 # One transaction each: large enough that the day's roll-ups are not made anew too often, small enough for the memory.
 BATCH_ROWS = 100_000
 BATCH_BYTES = 24 * 1024 * 1024  # of the export; ordinary rows have fewer than 200
 REPORTED_REJECTIONS_MAX = 100
-# Python's own additions keep 28 digits; an amount may have 9 before the point and 119 behind it.
-EXACT = Context(prec=200)
 
 Progress = Callable[[int], None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -19,12 +19,59 @@ class NamedId(msgspec.Struct, frozen=True):
     id: int
 
 
+class NameIds(msgspec.Struct, frozen=True):
+    """The ids of models and providers by their names."""
+
+    models: dict[str, int]
+    providers: dict[str, int]
+
+
 class Merged(msgspec.Struct, frozen=True):
     """What was new in a batch."""
 
     imported: int
     cost: Decimal
     days: list[date]
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """What is told apart within a day."""
+
+    day: date
+    model: str
+    provider: str  # "" where OpenRouter does not say
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """What is counted in a cell. None is "not said", never 0."""
+
+    requests: int | None
+    cost: Decimal
+    byok_cost: Decimal | None
+    tokens_input: int | None
+    tokens_output: int | None
+    tokens_reasoning: int | None
+    tokens_cached: int | None
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """Usage of completed UTC days, `first_day` to `last_day`; a day without usage is in it all the same, as nothing."""
+
+    first_day: date
+    last_day: date
+    cells: dict[Cell, Measures]
+
+
+class StoredReading(msgspec.Struct, frozen=True):
+    """The last reading of a key's counters."""
+
+    key_id: int
+    day: date
+    taken_at: datetime
+    cost_total: Decimal
+    cost_today: Decimal
+    byok_total: Decimal
+    byok_today: Decimal
 
 
 class ImportReport(msgspec.Struct, kw_only=True):

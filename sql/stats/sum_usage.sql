@@ -58,7 +58,7 @@ SELECT
     ) AS incomplete,
     (
         SELECT min(k.last_synced_at) FROM openrouter_keys AS k
-        WHERE k.user_id = $1 AND ($2::bigint IS NULL OR k.id = $2)
+        WHERE k.user_id = $1 AND CASE WHEN $2::bigint IS NULL THEN k.deleted_at IS NULL ELSE k.id = $2 END
     ) AS data_as_of
 FROM period AS p
 CROSS JOIN sums AS s

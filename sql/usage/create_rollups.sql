@@ -1,4 +1,4 @@
--- Sums the facts of some days: for each key and model, each key, each model, and all (-1 stands for "all").
+-- Sums the facts that count of some days: for each key and model, each key, each model, and all (-1 stands for "all").
 -- $1 user_id bigint
 -- $2 days date[]
 INSERT INTO usage_rollups (
@@ -16,5 +16,5 @@ SELECT
     sum(tokens_reasoning), count(tokens_reasoning),
     sum(tokens_cached), count(tokens_cached)
 FROM usage_facts
-WHERE user_id = $1 AND day = ANY($2)
+WHERE user_id = $1 AND day = ANY($2) AND is_counted
 GROUP BY day, CUBE (key_id, model_id)

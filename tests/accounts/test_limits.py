@@ -81,7 +81,9 @@ async def move_back(connection: asyncpg.Connection, past: timedelta, count: int 
 async def test_ten_failures_in_fifteen_minutes_are_the_default(
     settings: Settings, connection: asyncpg.Connection
 ) -> None:
-    defaults = Settings(jwt_secrets=settings.jwt_secrets, database_url=settings.database_url)
+    defaults = Settings(
+        jwt_secrets=settings.jwt_secrets, encryption_keys=settings.encryption_keys, database_url=settings.database_url
+    )
     async with running_app(defaults) as client:
         assert await register(client) == 201
         await fails(client, 10)
@@ -258,7 +260,7 @@ async def test_a_whole_network_of_one_subscriber_is_one_client(settings: Setting
 async def test_twenty_registrations_an_hour_are_the_limit_of_a_client(
     settings: Settings, connection: asyncpg.Connection
 ) -> None:
-    settings = with_limits(settings, registration_limit=Settings(jwt_secrets=()).registration_limit)
+    settings = with_limits(settings, registration_limit=Settings(jwt_secrets=(), encryption_keys=()).registration_limit)
     async with running_app(settings) as one, running_app(settings) as other:
         assert await register(one) == 201
         taken = await asyncio.gather(*(register((one, other)[n % 2]) for n in range(25)))

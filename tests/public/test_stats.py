@@ -331,7 +331,12 @@ async def asker(server_url: str, template: str) -> AsyncGenerator[Reader]:
 def quiet(url: str) -> Settings:
     """Nothing here is about limits."""
     return Settings(
-        jwt_secrets=(SECRET,), database_url=url, login_limit=None, login_client_limit=None, registration_limit=None
+        jwt_secrets=(SECRET,),
+        encryption_keys=(SECRET,),
+        database_url=url,
+        login_limit=None,
+        login_client_limit=None,
+        registration_limit=None,
     )
 
 

@@ -1,0 +1,219 @@
+"""What is OpenRouter asked about a key, and what of the answers is written?
+
+No connection of the pool is held while OpenRouter is asked. What is written is written under the claim's lease, each key and
+window in one transaction: whatever happens, the old figures are there or the new ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
+from typing import TypeVar
+
+import msgspec
+
+from app.database import Connection, Database
+from app.errors import NotFound
+from app.keys import repository as keys
+from app.keys.structs import Claim, Credits, KeyState, Watched
+from app.keys.vault import OPENROUTER_KEY, Vault
+from app.usage import repository
+from app.usage.measures import rest_of
+from app.usage.openrouter import Nonsense, OpenRouter, Refused
+from app.usage.structs import Activity
+
+T = TypeVar("T")
+
+LEASE_SECONDS = 60.0
+JITTER = 0.1  # of the interval, to both sides
+KEYS_AT_ONCE = 50  # in one transaction; each may bring some thousand facts
+CALLS_AT_ONCE = 8  # for one account
+
+
+class Sync(msgspec.Struct, frozen=True):
+    """What reading keys takes. `places` bounds how much of the pool it takes from everybody else."""
+
+    db: Database
+    vault: Vault
+    openrouter: OpenRouter
+    interval_seconds: float
+    places: asyncio.Semaphore
+
+    async def claim_due(self, limit: int) -> list[Claim]:
+        """Up to so many keys that are due, for this process alone."""
+        return await keys.claim_due(self.db, limit, LEASE_SECONDS)
+
+    async def claim(self, key_id: int) -> Claim | None:
+        """One key, due or not; None while somebody else is reading it."""
+        return await keys.claim_key(self.db, key_id, LEASE_SECONDS)
+
+    @asynccontextmanager
+    async def writing(self, claim: Claim) -> AsyncGenerator[Connection]:
+        """A transaction that changes the usage of the key's owner. Raises LeaseLost."""
+        async with self.places, self.db.transaction() as connection:
+            try:
+                await repository.begin_change(connection, claim.user_id)
+            except NotFound:
+                raise keys.LeaseLost from None  # the account is gone
+            await keys.lock_lease(connection, claim)
+            yield connection
+
+    @property
+    def stale_seconds(self) -> float:
+        """How old figures may be before they are called old: some attempts may fail."""
+        return 3 * self.interval_seconds
+
+    @property
+    def next_seconds(self) -> float:
+        """Until a key is read again: not all of them at the same moment."""
+        return self.interval_seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 -- no secret
+
+
+async def read_key(sync: Sync, claim: Claim) -> int:
+    """How many facts were written. Raises OpenRouterError, CannotDecrypt, LeaseLost, Unavailable."""
+    secret = sync.vault.decrypt(claim.secret, user_id=claim.user_id, row_id=claim.key_id, purpose=OPENROUTER_KEY)
+    state = await sync.openrouter.own_key(secret)
+    if state.is_management != (claim.kind == "management"):
+        raise Nonsense("OpenRouter says that the key is of another kind than it was.")
+    if state.is_management:
+        return await _Account(sync, claim, secret).read(state)
+    async with sync.writing(claim) as connection:
+        grown = await repository.book_readings(connection, claim.user_id, {claim.key_id: state}, with_idle_days=True)
+        await repository.refresh_days(connection, claim.user_id, {day for _, day in grown})
+        await keys.set_state(connection, claim.key_id, state)
+        await keys.set_synced(connection, claim.key_id, sync.next_seconds)
+    return len(grown)
+
+
+class _Account:
+    """One reading of everything that a management key may see."""
+
+    def __init__(self, sync: Sync, claim: Claim, secret: str) -> None:
+        self._sync, self._claim, self._secret = sync, claim, secret
+        self._openrouter = sync.openrouter
+        self._places = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    async def read(self, own: KeyState) -> int:
+        """How many facts were written."""
+        workspaces = await self._openrouter.workspaces(self._secret)
+        listed = {key.hash: key for workspace in workspaces for key in await self._list(workspace)}
+        balance = await self._balance(listed.values())
+        # Before the keys' own: what is used in between is then missing from the rest, rather than there twice.
+        totals = {workspace or "": await self._openrouter.activity(self._secret, workspace) for workspace in workspaces}
+        digest = await asyncio.to_thread(_digest, totals)
+
+        async with self._sync.writing(self._claim) as connection:
+            watched, rows = await self._book_counters(connection, list(listed.values()))
+            await keys.set_account(connection, self._claim.key_id, list(totals), balance)
+            await keys.set_state(connection, self._claim.key_id, own)
+            booked = await keys.find_activity_digest(connection, self._claim.key_id)
+            unread = [key for key in watched if not key.is_forgotten and key.activity_digest != digest]
+            if booked == digest and not unread:
+                await keys.set_synced(connection, self._claim.key_id, self._sync.next_seconds)
+                return rows
+
+        for start in range(0, len(unread), KEYS_AT_ONCE):
+            activities = await self._activities(unread[start : start + KEYS_AT_ONCE], listed, totals)
+            rows += await self._book_activities(activities, digest)
+        forgotten = await self._activities([key for key in watched if key.is_forgotten], listed, totals)
+        for key, activity in forgotten.items():
+            workspace = listed[key.hash].workspace
+            totals[workspace] = rest_of(totals[workspace], activity)
+        await self._book_totals(totals, digest)
+        return rows
+
+    async def _list(self, workspace: str | None) -> list[KeyState]:
+        return [key async for page in self._openrouter.listed_keys(self._secret, workspace) for key in page]
+
+    async def _balance(self, listed: Iterable[KeyState]) -> Credits | None:
+        balance = await self._openrouter.credits(self._secret)
+        if balance and not balance.bought and not balance.used and any(key.cost.total for key in listed):
+            return None  # zeros are what OpenRouter tells those who may not know
+        return balance
+
+    async def _book_counters(self, connection: Connection, listed: Sequence[KeyState]) -> tuple[list[Watched], int]:
+        """Takes the keys up and books what their counters tell.
+
+        Which of them are read through this one, or were, and forgotten; and how many facts that made.
+        """
+        user_id = self._claim.user_id
+        await keys.merge_listed(connection, user_id, self._claim.key_id, listed)
+        states = {key.hash: key for key in listed}
+        watched = await keys.list_watched(connection, user_id, self._claim.key_id, list(states))
+        readings = {key.key_id: states[key.hash] for key in watched if not key.is_forgotten}
+        grown = await repository.book_readings(connection, user_id, readings, with_idle_days=False)
+        await repository.refresh_days(connection, user_id, {day for _, day in grown})
+        return watched, len(grown)
+
+    async def _activities(
+        self, watched: Sequence[Watched], listed: Mapping[str, KeyState], totals: Mapping[str, Activity]
+    ) -> dict[Watched, Activity]:
+        """By key; without those that OpenRouter says nothing of, because they have just been deleted there."""
+
+        async def ask(key: Watched) -> Activity | None:
+            state = listed[key.hash]
+            total = totals[state.workspace]
+            if state.is_unused:
+                return Activity(total.first_day, total.last_day, {})
+            async with self._places:
+                try:
+                    return await self._openrouter.activity(self._secret, state.workspace or None, key.hash)
+                except Refused:
+                    return None
+
+        answers = await _all_or_none([asyncio.create_task(ask(key)) for key in watched])
+        return {key: answer for key, answer in zip(watched, answers, strict=True) if answer is not None}
+
+    async def _book_activities(self, activities: Mapping[Watched, Activity], digest: bytes) -> int:
+        if not activities:
+            return 0
+        ids = await repository.name_ids(self._sync.db, activities.values())
+        # midnight may have passed between two answers
+        first_day = max(activity.first_day for activity in activities.values())
+        last_day = min(activity.last_day for activity in activities.values())
+        by_id = {key.key_id: activity for key, activity in activities.items()}
+        user_id = self._claim.user_id
+        async with self._sync.writing(self._claim) as connection:
+            rows = await repository.book_activity(connection, user_id, by_id, ids, first_day, last_day)
+            await keys.set_activity_days(connection, user_id, list(by_id), first_day, last_day)
+            await keys.set_activity_digest(connection, user_id, list(by_id), digest)
+            await repository.refresh_days(connection, user_id, _days(first_day, last_day))
+        return rows
+
+    async def _book_totals(self, totals: Mapping[str, Activity], digest: bytes) -> None:
+        ids = await repository.name_ids(self._sync.db, totals.values())
+        user_id, key_id = self._claim.user_id, self._claim.key_id
+        async with self._sync.writing(self._claim) as connection:
+            for workspace, activity in totals.items():
+                await repository.book_workspace(connection, user_id, workspace, activity, ids)
+            days = {day for activity in totals.values() for day in _days(activity.first_day, activity.last_day)}
+            await repository.refresh_days(connection, user_id, days)
+            await keys.set_activity_digest(connection, user_id, [key_id], digest)
+            await keys.set_synced(connection, key_id, self._sync.next_seconds)
+
+
+async def _all_or_none(tasks: Sequence[asyncio.Task[T]]) -> list[T]:
+    """The results of all; the first failure ends the others."""
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _days(first_day: date, last_day: date) -> list[date]:
+    return [first_day + timedelta(days=n) for n in range((last_day - first_day).days + 1)]
+
+
+def _digest(totals: Mapping[str, Activity]) -> bytes:
+    """Changes when anything in the account's activity does, and with the window."""
+    content = [
+        [workspace, activity.first_day, activity.last_day, sorted(map(repr, activity.cells.items()))]
+        for workspace, activity in sorted(totals.items())
+    ]
+    return hashlib.sha256(msgspec.json.encode(content)).digest()

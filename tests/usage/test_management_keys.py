@@ -1,0 +1,324 @@
+"""What does the service know from a key that may see its whole account?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import date, timedelta
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from app.keys import register
+from app.simulator.faults import Fault
+from app.simulator.world import Key
+from tests.usage.watching import MODEL, TODAY, Watching, watching
+
+DAY = timedelta(days=1)
+YESTERDAY = TODAY - DAY
+
+
+@pytest.fixture
+async def watch(database_url: str, connection: asyncpg.Connection) -> AsyncGenerator[Watching]:
+    async with watching(database_url, connection) as watching_:
+        yield watching_
+
+
+async def truth(watch: Watching, key: Key | None) -> dict[date, Decimal]:
+    """What OpenRouter knows of the last 30 completed days, and of today where a key's counter tells."""
+    first = watch.world.clock.now().date() - 30 * DAY
+    today = watch.world.clock.now().date()
+    return {
+        day: cost
+        for day, cost in watch.account.cost_by_day(key).items()
+        if first <= day <= today and cost and (key is not None or day != today)
+    }
+
+
+async def assert_all_known(watch: Watching) -> None:
+    """Each key's days, and those without a key, to the last digit."""
+    for key in watch.account.keys:
+        if not key.is_management:
+            key_id = await watch.id_of(key)
+            assert key_id is not None
+            assert await watch.costs(key_id) == await truth(watch, key), key.name
+    assert await watch.costs(0) == await truth(watch, None)
+    await watch.assert_books_are_straight()
+
+
+async def test_new_one_brings_the_whole_account_and_its_history(watch: Watching) -> None:
+    for name in ("prod", "staging", "ci"):
+        watch.account.add_key(name)
+    watch.account.generate(45, per_day=12)
+    manager = watch.account.add_management_key("admin")
+    report = await watch.reads(await watch.adds(manager))
+    assert report.status == "ok"
+    await assert_all_known(watch)
+    models = await watch.connection.fetch(
+        "SELECT m.slug, p.name, f.* FROM usage_facts f JOIN models m ON m.id = f.model_id"
+        " JOIN providers p ON p.id = f.provider_id WHERE source = 'activity' AND is_counted"
+    )
+    assert {(row["slug"] != "", row["name"] != "", row["requests"] is None) for row in models} == {(True, True, False)}
+
+
+async def test_today_comes_from_the_counters_and_is_replaced_when_the_day_is_complete(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    watch.account.spend(key, Decimal("1.5"))
+    await watch.reads(manager_id)
+    key_id = await watch.id_of(key)
+    assert await watch.costs(key_id) == {TODAY: Decimal("1.5")}
+    watch.passes(days=1)
+    await watch.reads(manager_id)
+    assert await watch.costs(key_id) == {TODAY: Decimal("1.5")}
+    counted = await watch.connection.fetch("SELECT source FROM usage_facts WHERE is_counted AND cost > 0")
+    assert [row["source"] for row in counted] == ["activity"]
+
+
+async def test_yesterday_is_not_taken_for_complete_right_after_midnight(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    watch.account.spend(key, Decimal(1))
+    await watch.reads(manager_id)
+    watch.world.options.activity_lag_seconds = 20 * 3600
+    watch.passes(hours=12, minutes=5)
+    await watch.reads(manager_id)
+    assert await watch.total(await watch.id_of(key)) == 1
+
+
+async def test_revised_days_are_read_again_and_replaced(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.generate(10, per_day=5)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    watch.account.revise(YESTERDAY, key, Decimal("0.75"))
+    watch.account.revise(YESTERDAY, None, Decimal("0.05"))
+    watch.passes(minutes=15)
+    await watch.reads(manager_id)
+    await assert_all_known(watch)
+
+
+async def test_what_did_not_change_is_not_asked_for_key_by_key(watch: Watching) -> None:
+    for number in range(5):
+        watch.account.add_key(f"key {number}")
+    watch.account.generate(10)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    before = watch.simulator.calls(path="/activity")
+    watch.passes(minutes=15)
+    await watch.reads(manager_id)
+    assert watch.simulator.calls(path="/activity") == before + 1
+
+
+async def test_every_page_and_workspace_is_listed_disabled_and_expired_ones_too(watch: Watching) -> None:
+    keys = [watch.account.add_key(f"key {number}") for number in range(230)]
+    other = watch.account.add_workspace("research")
+    keys += [watch.account.add_key(f"other {number}", workspace=other) for number in range(3)]
+    keys[7].disabled = True
+    keys[8].expires_at = watch.world.clock.now() - DAY
+    watch.account.spend(keys[-1], Decimal(1), at=watch.world.clock.now() - 2 * DAY)
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    rows = await watch.connection.fetch("SELECT hash, secret, workspace FROM openrouter_keys WHERE kind = 'inference'")
+    assert {row["hash"] for row in rows} == {key.hash for key in keys}
+    assert {row["secret"] for row in rows} == {None}
+    assert len({row["workspace"] for row in rows}) == 2
+    await assert_all_known(watch)
+
+
+async def test_account_without_workspaces_is_read_all_the_same(watch: Watching) -> None:
+    watch.world.options.workspaces_available = False
+    watch.world.options.older_schema = True
+    watch.account.add_key("prod")
+    watch.account.generate(5)
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    await assert_all_known(watch)
+
+
+async def test_key_that_was_deleted_at_openrouter_keeps_what_was_known_of_it(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.add_key("other")
+    watch.account.spend(key, Decimal(3), at=watch.world.clock.now() - 2 * DAY)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    key_id = await watch.id_of(key)
+    watch.account.delete_key(key)
+    watch.account.revise(YESTERDAY, None, Decimal("0.5"))
+    watch.passes(minutes=15)
+    await watch.reads(manager_id)
+    assert await watch.total(key_id) == 3
+    assert await watch.total(0) == Decimal("0.5")
+
+
+async def test_key_that_was_deleted_before_is_usage_without_a_key(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.spend(key, Decimal(3), at=watch.world.clock.now() - 2 * DAY)
+    watch.account.delete_key(key)
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    assert await watch.total(0) == 3
+
+
+async def test_balance_of_the_account_is_kept(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.spend(key, Decimal("12.5"))
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    row = await watch.row(manager_id)
+    assert (row["credits_bought"], row["credits_used"]) == (100, Decimal("12.5"))
+
+
+async def test_zeros_of_an_account_that_has_spent_are_unknown(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.spend(key, Decimal(1))
+    zeros = {"data": {"total_credits": 0, "total_usage": 0}}
+    watch.world.faults.append(Fault("patch", path="/credits", change=lambda _: zeros))
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    assert (await watch.reads(manager_id)).status == "ok"
+    assert (await watch.row(manager_id))["credits_bought"] is None
+
+
+async def test_key_with_its_own_secret_is_the_same_key(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.spend(key, Decimal(2), at=watch.world.clock.now() - 2 * DAY)
+    own_id = await watch.adds(key, "mine")
+    await watch.reads(own_id)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    row = await watch.row(own_id)
+    assert (row["managed_by"], row["name"], row["listed_name"]) == (manager_id, "mine", "prod")
+    await assert_all_known(watch)
+    watch.account.spend(key, Decimal("0.5"))
+    watch.passes(minutes=1)
+    await watch.reads_all()
+    await assert_all_known(watch)
+
+
+async def test_two_management_keys_of_an_account_count_it_once(watch: Watching) -> None:
+    watch.account.add_key("prod")
+    watch.account.generate(10)
+    for name in ("admin", "second"):
+        await watch.adds(watch.account.add_management_key(name))
+    await watch.reads_all()
+    await assert_all_known(watch)
+
+
+async def test_two_accounts_of_a_user_are_added(watch: Watching) -> None:
+    other = watch.world.add_account()
+    for account in (watch.account, other):
+        account.add_key("prod")
+        account.generate(10)
+        account.spend(None, Decimal(1), at=watch.world.clock.now() - 2 * DAY)
+        await watch.adds(account.add_management_key("admin"))
+    await watch.reads_all()
+    chat = sum(
+        cost
+        for account in (watch.account, other)
+        for day, cost in account.cost_by_day(None).items()
+        if TODAY - 30 * DAY <= day < TODAY
+    )
+    assert chat
+    assert await watch.total(0) == chat
+
+
+async def test_export_of_the_same_days_is_not_added_to_activity(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.spend(key, Decimal(2), at=watch.world.clock.now() - 2 * DAY)
+    watch.account.spend(None, Decimal(1), at=watch.world.clock.now() - 2 * DAY, model=MODEL, provider="")
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    day = TODAY - 2 * DAY
+    await watch.imports([("g1", "prod", day, Decimal("0.5")), ("g2", "", day, Decimal("0.25"))])
+    assert await watch.total(await watch.id_of(key)) == 2
+    assert await watch.total(0) == 1
+    await watch.imports([("g3", "prod", TODAY - 60 * DAY, Decimal("0.5"))])
+    assert await watch.total(await watch.id_of(key)) == Decimal("2.5")
+    await watch.assert_books_are_straight()
+
+
+async def test_imported_keys_explain_what_no_listed_key_does(watch: Watching) -> None:
+    gone = watch.account.add_key("gone")
+    at = watch.world.clock.now() - 2 * DAY
+    watch.account.spend(gone, Decimal(2), at=at, model=MODEL, provider="")
+    watch.account.delete_key(gone)
+    await watch.imports([("g", "gone", at.date(), Decimal("1.5"))])
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    assert await watch.total() == 2
+    assert await watch.total(0) == Decimal("0.5")
+
+
+async def test_imported_key_of_the_same_name_becomes_the_listed_one(watch: Watching) -> None:
+    await watch.imports([("g3", "prod", TODAY - 60 * DAY, Decimal("0.5"))])
+    key = watch.account.add_key("prod")
+    watch.account.spend(key, Decimal(2), at=watch.world.clock.now() - 2 * DAY)
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    assert await watch.total(await watch.id_of(key)) == Decimal("2.5")
+    assert await watch.connection.fetchval("SELECT count(*) FROM openrouter_keys WHERE kind = 'imported'") == 0
+
+
+async def test_deleted_management_key_takes_its_watched_keys_along_and_brings_them_back(watch: Watching) -> None:
+    watch.account.add_key("prod")
+    watch.account.generate(10)
+    manager = watch.account.add_management_key("admin")
+    manager_id = await watch.adds(manager)
+    await watch.reads(manager_id)
+    total = await watch.total()
+    await register.delete_key(watch.sync.db, watch.user_id, manager_id, with_history=False)
+    assert (
+        await watch.connection.fetchval("SELECT count(*) FROM openrouter_keys WHERE deleted_at IS NULL AND id > 0") == 0
+    )
+    assert await watch.connection.fetchval("SELECT count(*) FROM openrouter_keys WHERE secret IS NOT NULL") == 0
+    assert await watch.total() == total
+    assert await watch.adds(manager) == manager_id
+    watch.passes(minutes=1)
+    await watch.reads(manager_id)
+    assert await watch.total() == total
+    await assert_all_known(watch)
+
+
+async def test_deleted_history_of_an_account_leaves_nothing(watch: Watching) -> None:
+    for name in ("prod", "staging"):
+        watch.account.add_key(name)
+    watch.account.generate(10)
+    manager = watch.account.add_management_key("admin")
+    manager_id = await watch.adds(manager)
+    await watch.reads(manager_id)
+    await register.delete_key(watch.sync.db, watch.user_id, manager_id, with_history=True)
+    assert await watch.costs() == {}
+    await watch.reads(await watch.adds(manager))
+    await assert_all_known(watch)
+
+
+async def test_watched_key_whose_history_was_deleted_stays_forgotten(watch: Watching) -> None:
+    """Neither under its name nor as usage without a key, however often the account is read."""
+    kept, dropped = watch.account.add_key("kept"), watch.account.add_key("dropped")
+    watch.account.generate(10)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    dropped_id = await watch.id_of(dropped)
+    await register.delete_key(watch.sync.db, watch.user_id, dropped_id, with_history=True)
+    for _ in range(2):
+        assert await watch.costs(await watch.id_of(kept)) == await truth(watch, kept)
+        assert await watch.costs(0) == await truth(watch, None)
+        assert await watch.total() == sum((await truth(watch, kept)).values()) + sum(
+            (await truth(watch, None)).values()
+        )
+        watch.account.revise(YESTERDAY, dropped, Decimal(1))
+        watch.account.revise(YESTERDAY, kept, Decimal("0.1"))
+        watch.passes(minutes=15)
+        await watch.reads(manager_id)
+    assert await watch.id_of(dropped) is None
+
+
+async def test_watched_key_that_was_deleted_keeps_its_history_and_is_not_taken_up_again(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.spend(key, Decimal(1), at=watch.world.clock.now() - 3 * DAY)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    key_id = await watch.id_of(key)
+    await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=False)
+    watch.account.revise(YESTERDAY, key, Decimal("0.5"))
+    watch.passes(minutes=15)
+    await watch.reads(manager_id)
+    assert (await watch.row(key_id))["deleted_at"] is not None
+    assert await watch.total(key_id) == 1
+    assert await watch.total(0) == Decimal("0.5")
+    assert await watch.adds(key) == key_id

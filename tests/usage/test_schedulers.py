@@ -1,0 +1,193 @@
+"""Do real scheduler processes share the work, and does it survive that they are killed or stopped at any moment?"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.simulator.world import Key
+from tests.conftest import SECRET
+from tests.processes import PROJECT
+from tests.usage.watching import Watching, watching
+
+KILLS = 20
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture
+async def watch(database_url: str, connection: asyncpg.Connection) -> AsyncGenerator[Watching]:
+    """Noon of the real day: the processes have the real time."""
+    noon = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC) + timedelta(hours=12)
+    async with watching(database_url, connection, noon) as watching_:
+        yield watching_
+
+
+@contextmanager
+def scheduler(watch: Watching, database_url: str, log: Path) -> Generator[subprocess.Popen[bytes]]:
+    """`python -m app scheduler`; killed at the end, if nothing else has ended it."""
+    secret = base64.b64encode(SECRET).decode()
+    environ = {
+        "DATABASE_URL": database_url,
+        "JWT_SECRETS": secret,
+        "ENCRYPTION_KEYS": secret,
+        "OPENROUTER_BASE_URL": watch.simulator.base_url,
+        "SYNC_INTERVAL_MINUTES": "60",
+    }
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "scheduler"],
+            cwd=PROJECT,
+            env=os.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def until(watch: Watching, condition: str) -> None:
+    """Something about all stored keys."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await watch.connection.fetchval(  # noqa: ASYNC110 -- nobody signals it
+            f"SELECT bool_and({condition}) FROM openrouter_keys WHERE secret IS NOT NULL"  # noqa: S608 -- our own
+        ):
+            await asyncio.sleep(0.05)
+
+
+async def until_asked(watch: Watching, calls: int) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while watch.simulator.calls() < calls:  # noqa: ASYNC110 -- nobody signals it
+            await asyncio.sleep(0.01)
+
+
+async def make_due(watch: Watching) -> None:
+    """As if the interval had passed, and the leases of the dead with it."""
+    await watch.connection.execute(
+        "UPDATE openrouter_keys SET next_sync_at = now(), lease_until = NULL WHERE secret IS NOT NULL"
+    )
+
+
+async def test_twenty_kills_leave_every_total_exact(watch: Watching, database_url: str, tmp_path: Path) -> None:
+    """Whatever was under way, the old figures were there or the new ones, and the next process goes on."""
+    dice = random.Random(20261124)  # noqa: S311 -- no secret
+    keys = [watch.account.add_key(f"key {number}") for number in range(12)]
+    watch.account.generate(30, per_day=8, keys=keys)
+    other = watch.world.add_account()
+    inference = [other.add_key(f"own {number}") for number in range(12)]
+    for key in (watch.account.add_management_key("admin"), *inference):
+        await watch.adds(key)
+    watch.world.options.latency_seconds = 0.01
+    yesterday = watch.world.clock.now().date() - timedelta(days=1)
+    for _ in range(KILLS):
+        for key in inference:
+            other.spend(key, Decimal(dice.randrange(10**9)).scaleb(-9))
+        watch.account.revise(yesterday, dice.choice(keys), Decimal(dice.randrange(10**9)).scaleb(-9))
+        watch.account.revise(yesterday, None, Decimal(dice.randrange(10**9)).scaleb(-9))
+        watch.account.spend(dice.choice(keys), Decimal(dice.randrange(10**9)).scaleb(-9))
+        watch.passes(seconds=10)
+        await make_due(watch)
+        asked = watch.simulator.calls()
+        with scheduler(watch, database_url, tmp_path / "log") as process:
+            await until_asked(watch, asked + 1)
+            await asyncio.sleep(dice.random() * 0.3)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        await watch.assert_books_are_straight()
+    watch.passes(seconds=10)
+    await make_due(watch)
+    await watch.connection.execute("UPDATE openrouter_keys SET last_synced_at = NULL")
+    with scheduler(watch, database_url, tmp_path / "log") as process:
+        await until(watch, "last_synced_at IS NOT NULL")
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+    for key in inference:
+        assert await watch.total(await watch.id_of(key)) == other.total(key)
+    for key in keys:
+        assert await watch.costs(await watch.id_of(key)) == known(watch, key)
+    assert await watch.costs(0) == known(watch, None)
+    await watch.assert_books_are_straight()
+    assert "failed" not in (tmp_path / "log").read_text()
+
+
+def known(watch: Watching, key: Key | None) -> dict[object, Decimal]:
+    """What OpenRouter can tell by now."""
+    today = watch.world.clock.now().date()
+    return {
+        day: cost
+        for day, cost in watch.account.cost_by_day(key).items()
+        if cost and today - timedelta(days=30) <= day and (key is not None or day < today)
+    }
+
+
+async def test_four_schedulers_read_each_key_once_and_a_stopped_one_writes_nothing(
+    watch: Watching, database_url: str, tmp_path: Path
+) -> None:
+    keys = [watch.account.add_key(f"key {number}") for number in range(40)]
+    for key in keys:
+        await watch.adds(key)
+        watch.account.spend(key, Decimal("0.5"))
+    watch.world.options.latency_seconds = 0.2
+    watch.simulator.requests.clear()
+    with (
+        scheduler(watch, database_url, tmp_path / "1") as stopped,
+        scheduler(watch, database_url, tmp_path / "2"),
+        scheduler(watch, database_url, tmp_path / "3"),
+        scheduler(watch, database_url, tmp_path / "4"),
+    ):
+        await until(watch, "last_synced_at IS NOT NULL")
+        assert {watch.simulator.calls(key=key) for key in keys} == {1}
+
+        # The next interval: one process is stopped with keys in its hands, until their leases have run out.
+        for key in keys:
+            watch.account.spend(key, Decimal("0.25"))
+        watch.passes(minutes=60)
+        await watch.connection.execute("UPDATE openrouter_keys SET last_synced_at = NULL, next_sync_at = now()")
+        await until_asked(watch, len(keys) + 1)
+        stopped.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(1)
+        await watch.connection.execute(
+            "UPDATE openrouter_keys SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL"
+        )
+        await until(watch, "last_synced_at IS NOT NULL")
+        before = await watch.connection.fetch("SELECT id, last_synced_at, fence FROM openrouter_keys ORDER BY id")
+        stopped.send_signal(signal.SIGCONT)
+        await asyncio.sleep(2)
+        assert stopped.poll() is None
+        after = await watch.connection.fetch("SELECT id, last_synced_at, fence FROM openrouter_keys ORDER BY id")
+        assert after == before
+        assert all(2 <= watch.simulator.calls(key=key) <= 3 for key in keys)
+    for key in keys:
+        assert await watch.total(await watch.id_of(key)) == Decimal("0.75")
+
+
+async def test_stopped_scheduler_gives_back_what_it_holds(watch: Watching, database_url: str, tmp_path: Path) -> None:
+    """After SIGTERM others need not wait for the lease to run out."""
+    for number in range(5):
+        await watch.adds(watch.account.add_key(f"key {number}"))
+    watch.simulator.requests.clear()
+    watch.world.options.latency_seconds = 20
+    with scheduler(watch, database_url, tmp_path / "log") as process:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while watch.simulator.concurrent < 5:  # noqa: ASYNC110 -- nobody signals it
+                await asyncio.sleep(0.02)
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
+    due = "next_sync_at <= now() AND (lease_until IS NULL OR lease_until <= now())"
+    assert await watch.connection.fetchval(f"SELECT count(*) FROM openrouter_keys WHERE {due}") == 5  # noqa: S608 -- our own

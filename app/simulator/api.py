@@ -323,7 +323,7 @@ _ROUTES: dict[tuple[str, str], tuple[Callable[[Request], Answer], Answer | None]
     ("PATCH", "/keys/[^/]+"): (_update_key, _KEYS_ONLY),
     ("DELETE", "/keys/[^/]+"): (_delete_key, _KEYS_ONLY),
     ("GET", "/credits"): (_credits, None),
-    ("GET", "/workspaces"): (_workspaces, _ONLY),
+    ("GET", "/workspaces"): (_workspaces, _KEYS_ONLY),
     ("GET", "/activity"): (_activity, _ACTIVITY_ONLY),
     ("GET", "/analytics/meta"): (_analytics_meta, _ONLY),
     ("POST", "/analytics/query"): (_analytics_query, _ONLY),

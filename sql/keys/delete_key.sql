@@ -17,5 +17,9 @@ SET
     kind = CASE WHEN $2 AND k.kind = 'imported' THEN 'none' ELSE k.kind END
 WHERE
     k.history_deleted_at IS NULL
-    AND (k.id = $1 OR (k.managed_by = $1 AND k.secret IS NULL AND k.deleted_at IS NULL))
+    AND (
+        k.id = $1
+        -- the history of those that went with it before goes too
+        OR (k.managed_by = $1 AND k.secret IS NULL AND (k.deleted_at IS NULL OR ($2 AND NOT k.is_ignored)))
+    )
 RETURNING k.id

@@ -67,6 +67,7 @@ class Books(RuleBasedStateMachine):
         self.ignored: set[str] = set()  # watched keys that were deleted by themselves
         self.forgotten: set[str] = set()  # with their history
         self.is_managed = False
+        self.is_listed = False  # since the management key was added
         self.rows = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -155,7 +156,7 @@ class Books(RuleBasedStateMachine):
         is_there = (
             name in self.stored
             if name in OWN
-            else (name in self.listed and self.is_managed and name not in self.ignored)
+            else (name in self.listed and self.is_listed and name not in self.ignored)
         )
         if key_id is None or not is_there:
             return
@@ -176,7 +177,7 @@ class Books(RuleBasedStateMachine):
     def delete_manager(self, *, with_history: bool) -> None:
         delete = register.delete_key(self.watch.sync.db, self.watch.user_id, self.manager_id, with_history=with_history)
         self.run(delete)
-        self.is_managed = False
+        self.is_managed = self.is_listed = False
         if with_history:
             for name in self.listed - self.ignored:
                 self.clear(name)
@@ -249,6 +250,7 @@ class Books(RuleBasedStateMachine):
 
     def note_account(self) -> None:
         window = {self.today - n * DAY for n in range(1, 31)}
+        self.is_listed = True
         self.listed |= set(WATCHED) - self.forgotten
         for name in set(WATCHED) - self.ignored:
             self.covered[name] |= window

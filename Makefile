@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LOCKS := requirements/service.lock requirements/embedded.lock requirements/dev.lock
 
-.PHONY: help run demo test check format schema lock secrets clean
+.PHONY: help run demo test bench check format schema lock secrets clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: .venv/embedded.installed ## the service on a simulated OpenRouter, with a 
 
 test: .venv/dev.installed ## all tests, against a real PostgreSQL
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+
+bench: .venv/dev.installed ## measurements; see tests/bench
+	$(BIN)/python -m tests.bench.sync
 
 check: .venv/dev.installed ## format, lint, types, import rules, migrations
 	$(BIN)/ruff format --check

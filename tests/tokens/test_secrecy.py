@@ -17,9 +17,10 @@ import msgspec
 import pytest
 
 from app.errors import TokenLimitReached
+from app.settings import Settings
 from app.tokens.structs import CreatedToken
 from tests.cast import Person, bearer
-from tests.conftest import admin
+from tests.conftest import admin, running_app
 from tests.processes import running_server
 
 # any token, also one that we were never told because its answer was an error; a hint is shorter
@@ -183,7 +184,7 @@ async def test_errors_do_not_bring_a_token_into_the_log(
 
 
 async def test_database_log_never_holds_a_token_even_when_it_logs_all(
-    client: httpx.AsyncClient, database_url: str, server_url: str
+    settings: Settings, database_url: str, server_url: str
 ) -> None:
     database_log = server_log(server_url)
     if database_log is None:
@@ -197,10 +198,11 @@ async def test_database_log_never_holds_a_token_even_when_it_logs_all(
             "log_parameter_max_length_on_error = -1",
         ):
             await connection.execute(f'ALTER DATABASE "{database}" SET {setting}')
-    alice = await Person.arrives(client, "alice@example.com")  # on connections that log
-    created = await alice.creates_token("a name for the log")
-    assert (await client.get("/api/v1/token", headers=bearer(created["token"]))).status_code == 200
-    assert (await client.get("/api/v1/stats?model=x", headers=bearer(created["token"]))).is_success
+    async with running_app(settings) as client:  # on connections that log
+        alice = await Person.arrives(client, "alice@example.com")
+        created = await alice.creates_token("a name for the log")
+        assert (await client.get("/api/v1/token", headers=bearer(created["token"]))).status_code == 200
+        assert (await client.get("/api/v1/stats?model=x", headers=bearer(created["token"]))).is_success
     said = contents(database_log)
     assert b"a name for the log" in said  # it does log parameters
     assert hashlib.sha256(created["token"].encode()).hexdigest().encode() in said

@@ -1,0 +1,1 @@
+"""Measurements, by hand: a timing is no test."""

@@ -10,7 +10,8 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -38,15 +39,23 @@ async def measure(keys: int, rounds: int, latency_ms: float) -> None:
     made = [account.add_key(f"key {number}") for number in range(keys)]
     for key in made:
         account.spend(key, (key.created_at.microsecond + 1) * account.credits.scaleb(-9))
-    with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder) / "data") as place:
+    with temporary_folder() as folder, embedded.running(folder) as place:
         await migrate.migrate(place.url)
         async with serving(world) as simulator:
             await store(place.url, simulator, made)
             world.options.latency_seconds = latency_ms / 1000
-            log = Path(folder) / "log"
+            log = folder / "service.log"
             async with running_server(place.url, log, OPENROUTER_BASE_URL=simulator.base_url) as client:
                 await run_rounds(place.url, simulator, client, rounds)
         print(f"lines in the service's log that tell of failures: {log.read_text().count('failed')}")
+
+
+@contextmanager
+def temporary_folder() -> Generator[Path]:
+    """As root the database runs under another user, who must be able to go there."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 async def store(url: str, simulator: Simulator, made: Sequence[Key]) -> None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -82,6 +82,17 @@ async def make_due(watch: Watching) -> None:
     await watch.connection.execute(
         "UPDATE openrouter_keys SET next_sync_at = now(), lease_until = NULL WHERE secret IS NOT NULL"
     )
+
+
+async def expire_leases(watch: Watching) -> None:
+    """As if they had run out. A process that was stopped in a transaction holds its rows until the database ends its session."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with suppress(asyncpg.LockNotAvailableError):
+                await watch.connection.execute(
+                    "UPDATE openrouter_keys SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL"
+                )
+                return
 
 
 async def test_twenty_kills_leave_every_total_exact(watch: Watching, database_url: str, tmp_path: Path) -> None:
@@ -162,9 +173,7 @@ async def test_four_schedulers_read_each_key_once_and_a_stopped_one_writes_nothi
         await until_asked(watch, len(keys) + 1)
         stopped.send_signal(signal.SIGSTOP)
         await asyncio.sleep(1)
-        await watch.connection.execute(
-            "UPDATE openrouter_keys SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL"
-        )
+        await expire_leases(watch)
         await until(watch, "last_synced_at IS NOT NULL")
         before = await watch.connection.fetch("SELECT id, last_synced_at, fence FROM openrouter_keys ORDER BY id")
         stopped.send_signal(signal.SIGCONT)

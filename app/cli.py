@@ -82,9 +82,9 @@ def run() -> None:
 @cli.command()
 def scheduler() -> None:
     """Read the keys that are due and keep the house, without serving; any number of these share the work."""
-    settings = _settings()
-    with _embedded_server(settings):
+    with _database() as (settings, _):
         asyncio.run(_prepare(settings))
+        click.echo(f"OpenRouter keys are read every {settings.sync_interval_minutes} minutes", err=True)
         asyncio.run(scheduling.run(create_sync(settings, create_database(settings))))
 
 
@@ -271,7 +271,7 @@ def _embedded_server(settings: Settings) -> AbstractContextManager[object]:
 
 @contextmanager
 def _database() -> Generator[tuple[Settings, str]]:
-    """The settings and the database's address, for a command that ends soon."""
+    """The settings and the database's address, for a command that may run beside the service."""
     settings = _settings()
     with nullcontext() if settings.database_url else embedded.running_or_joined(settings.data_dir):
         yield settings, _database_url(settings)

@@ -5,13 +5,30 @@
 -- $4 before_created_at timestamptz
 -- $5 before_id bigint
 -- $6 limit bigint
+
+-- first the page, so that sums are made for what is shown and nothing else
+WITH page AS (
+    SELECT
+        id, name, label, kind, is_active, limit_usd, limit_remaining, limit_reset, expires_at, created_at, last_synced_at, next_sync_at,
+        sync_status, sync_error, credits_bought, credits_used, credits_as_of, hash, managed_by, secret IS NOT NULL AS has_secret
+    FROM openrouter_keys
+    WHERE
+        user_id = $1
+        AND deleted_at IS NULL
+        AND kind <> 'none'
+        AND ($2::bigint IS NULL OR id = $2)
+        AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::bigint))
+    ORDER BY created_at DESC, id DESC
+    LIMIT $6
+)
+
 SELECT
     k.id, k.name, k.label, k.kind, k.is_active, k.limit_remaining, k.limit_reset, k.expires_at, k.created_at, k.last_synced_at,
     k.sync_error, k.credits_bought, k.credits_used, k.credits_as_of,
     k.credits_bought - k.credits_used AS credits_left,
     k.limit_usd AS "limit",
     m.id AS managed_by,
-    k.secret IS NOT NULL AS has_secret,
+    k.has_secret,
     COALESCE(k.next_sync_at, m.next_sync_at) AS next_sync_at,
     r.cost_total AS usage_total,
     CASE r.day WHEN (now() AT TIME ZONE 'UTC')::date THEN r.cost_today END AS usage_today,
@@ -24,7 +41,7 @@ SELECT
         WHEN k.sync_status = 'ok' AND k.last_synced_at < now() - make_interval(secs => $3) THEN 'stale'
         ELSE k.sync_status
     END AS sync_status
-FROM openrouter_keys AS k
+FROM page AS k
 LEFT JOIN openrouter_keys AS m ON m.id = k.managed_by AND m.deleted_at IS NULL
 LEFT JOIN LATERAL (
     SELECT u.day, u.cost_total, u.cost_today
@@ -38,11 +55,4 @@ LEFT JOIN LATERAL (
     FROM usage_rollups AS u
     WHERE u.user_id = $1 AND u.key_id = k.id AND u.model_id = -1
 ) AS c ON TRUE
-WHERE
-    k.user_id = $1
-    AND k.deleted_at IS NULL
-    AND k.kind <> 'none'
-    AND ($2::bigint IS NULL OR k.id = $2)
-    AND ($4::timestamptz IS NULL OR (k.created_at, k.id) < ($4, $5::bigint))
 ORDER BY k.created_at DESC, k.id DESC
-LIMIT $6

@@ -2,7 +2,9 @@
 -- the web chat or of keys that are known by an export only.
 -- $1 user_id bigint
 -- $2 days date[]
-WITH told AS (
+
+-- materialized: fresh tables have no statistics, by which one would be worked out once for each row of the other
+WITH told AS MATERIALIZED (
     SELECT
         w.day, w.model_id, w.provider_id,
         sum(w.requests) AS requests,
@@ -17,7 +19,7 @@ WITH told AS (
     GROUP BY w.day, w.model_id, w.provider_id
 ),
 
-explained AS (
+explained AS MATERIALIZED (
     SELECT
         f.day, f.model_id, f.provider_id,
         sum(f.requests) AS requests,

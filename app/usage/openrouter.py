@@ -34,7 +34,7 @@ CONNECTIONS_MAX = 32
 PAGES_MAX = 1000
 WORKSPACES_PAGE = 100
 TEXT_MAX = 300  # code points
-COUNT_MAX = 10**15
+COUNT_MAX = 10**12
 # OpenRouter's clock counts, because its days do. One that is so far from ours is not a clock.
 CLOCK_TOLERANCE = timedelta(days=2)
 RETRY_AFTER_MAX_SECONDS = 24 * 3600
@@ -96,6 +96,7 @@ class _KeyData(msgspec.Struct):
 class _OwnKey(_KeyData):
     is_management_key: bool | None = None
     is_provisioning_key: bool | None = None  # its old name
+    creator_user_id: str | None = None
 
 
 class _ListedKey(_KeyData, kw_only=True):
@@ -174,7 +175,9 @@ class OpenRouter:
         is_management = data.is_management_key if data.is_management_key is not None else data.is_provisioning_key
         if is_management is None:
             raise Nonsense("OpenRouter did not say of which kind the key is.")
-        return _key_state(data, hash_of(secret), moment, is_management=is_management)
+        state = _key_state(data, hash_of(secret), moment, is_management=is_management)
+        # a name for an account without workspaces, the same through each of its management keys where OpenRouter says whose it is
+        return msgspec.structs.replace(state, workspace=f"default of {_clean(data.creator_user_id or state.hash)}")
 
     async def credits(self, secret: str) -> Credits | None:
         """The account's balance; None where the key may not ask. Raises OpenRouterError."""
@@ -185,20 +188,22 @@ class OpenRouter:
         _require_money(data.total_credits, data.total_usage)
         return Credits(data.total_credits, data.total_usage, moment)
 
-    async def workspaces(self, secret: str) -> list[str | None]:
-        """The ids of the account's workspaces; only None, the default one, where OpenRouter knows of none."""
-        found: list[str | None] = []
-        for page in range(PAGES_MAX):
-            query = {"offset": page * WORKSPACES_PAGE, "limit": WORKSPACES_PAGE}
+    async def workspaces(self, secret: str) -> list[str]:
+        """The ids of the account's workspaces; none where OpenRouter knows of no workspaces. Raises OpenRouterError."""
+        found: list[str] = []
+        for _ in range(PAGES_MAX):
+            query = {"offset": len(found), "limit": WORKSPACES_PAGE}
             try:
                 rows, _ = await self._get(secret, "/workspaces", list[_Workspace], query)
-            except Refused:
-                break
+            except Refused as refusal:
+                if refusal.status == HTTPStatus.NOT_FOUND and not found:
+                    return []
+                raise
             fresh = [_word(row.id, "a workspace's id") for row in rows if row.id not in found]
             if not fresh:
                 break
             found += fresh
-        return found or [None]
+        return found
 
     async def listed_keys(self, secret: str, workspace: str | None) -> AsyncGenerator[list[KeyState]]:
         """All keys of a workspace in pages, disabled and expired ones too. Raises OpenRouterError."""
@@ -337,7 +342,7 @@ def _listed(row: _ListedKey, workspace: str, moment: datetime) -> KeyState:
     state = _key_state(row, _hash(row.hash), moment, is_management=False)
     return msgspec.structs.replace(
         state,
-        name=_clean(row.name, 100),
+        name=_clean(row.name, 100) or state.label,
         workspace=workspace,
         is_disabled=row.disabled,
         is_unused=row.last_used_at is None and not any((row.usage, row.byok_usage)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from typing import TypeVar
@@ -96,14 +96,17 @@ class _Account:
         self._sync, self._claim, self._secret = sync, claim, secret
         self._openrouter = sync.openrouter
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._ids: dict[str, str | None] = {}
 
     async def read(self, own: KeyState) -> int:
         """How many facts were written."""
-        workspaces = await self._openrouter.workspaces(self._secret)
-        listed = {key.hash: key for workspace in workspaces for key in await self._list(workspace)}
+        # by our name for it: OpenRouter's id, None for the default one of an account that has no workspaces
+        workspaces: dict[str, str | None] = {name: name for name in await self._openrouter.workspaces(self._secret)}
+        self._ids = workspaces or {own.workspace: None}
+        listed = {key.hash: key for name in self._ids for key in await self._list(name)}
         balance = await self._balance(listed.values())
         # Before the keys' own: what is used in between is then missing from the rest, rather than there twice.
-        totals = {workspace or "": await self._openrouter.activity(self._secret, workspace) for workspace in workspaces}
+        totals = {name: await self._openrouter.activity(self._secret, self._ids[name]) for name in self._ids}
         digest = await asyncio.to_thread(_digest, totals)
 
         async with self._sync.writing(self._claim) as connection:
@@ -123,11 +126,12 @@ class _Account:
         for key, activity in forgotten.items():
             workspace = listed[key.hash].workspace
             totals[workspace] = rest_of(totals[workspace], activity)
-        await self._book_totals(totals, digest)
+        await self._book_totals(totals, own.workspace, digest)
         return rows
 
-    async def _list(self, workspace: str | None) -> list[KeyState]:
-        return [key async for page in self._openrouter.listed_keys(self._secret, workspace) for key in page]
+    async def _list(self, name: str) -> list[KeyState]:
+        pages = self._openrouter.listed_keys(self._secret, self._ids[name])
+        return [msgspec.structs.replace(key, workspace=name) async for page in pages for key in page]
 
     async def _balance(self, listed: Iterable[KeyState]) -> Credits | None:
         balance = await self._openrouter.credits(self._secret)
@@ -161,7 +165,7 @@ class _Account:
                 return Activity(total.first_day, total.last_day, {})
             async with self._places:
                 try:
-                    return await self._openrouter.activity(self._secret, state.workspace or None, key.hash)
+                    return await self._openrouter.activity(self._secret, self._ids[state.workspace], key.hash)
                 except Refused:
                     return None
 
@@ -172,9 +176,7 @@ class _Account:
         if not activities:
             return 0
         ids = await repository.name_ids(self._sync.db, activities.values())
-        # midnight may have passed between two answers
-        first_day = max(activity.first_day for activity in activities.values())
-        last_day = min(activity.last_day for activity in activities.values())
+        first_day, last_day = _window(activities.values())
         by_id = {key.key_id: activity for key, activity in activities.items()}
         user_id = self._claim.user_id
         async with self._sync.writing(self._claim) as connection:
@@ -184,10 +186,13 @@ class _Account:
             await repository.refresh_days(connection, user_id, _days(first_day, last_day))
         return rows
 
-    async def _book_totals(self, totals: Mapping[str, Activity], digest: bytes) -> None:
+    async def _book_totals(self, totals: Mapping[str, Activity], default: str, digest: bytes) -> None:
+        """`default`: the name under which these days were booked, if the account had no workspaces then."""
         ids = await repository.name_ids(self._sync.db, totals.values())
         user_id, key_id = self._claim.user_id, self._claim.key_id
         async with self._sync.writing(self._claim) as connection:
+            first_day, last_day = _window(totals.values())
+            await repository.clear_workspace(connection, user_id, default, first_day, last_day)
             for workspace, activity in totals.items():
                 await repository.book_workspace(connection, user_id, workspace, activity, ids)
             days = {day for activity in totals.values() for day in _days(activity.first_day, activity.last_day)}
@@ -204,6 +209,11 @@ async def _all_or_none(tasks: Sequence[asyncio.Task[T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _window(activities: Collection[Activity]) -> tuple[date, date]:
+    """The days that all of them speak of: midnight may have passed between two answers."""
+    return max(activity.first_day for activity in activities), min(activity.last_day for activity in activities)
 
 
 def _days(first_day: date, last_day: date) -> list[date]:

@@ -195,11 +195,18 @@ async def book_activity(
     return len(rows)
 
 
+async def clear_workspace(
+    connection: Connection, user_id: int, workspace: str, first_day: date, last_day: date
+) -> None:
+    """Forgets what a workspace has used between two days."""
+    await _delete_workspace_usage.run(connection, user_id, workspace, first_day, last_day)
+
+
 async def book_workspace(
     connection: Connection, user_id: int, workspace: str, activity: Activity, ids: NameIds
 ) -> None:
     """Replaces what is known of a whole workspace."""
-    await _delete_workspace_usage.run(connection, user_id, workspace, activity.first_day, activity.last_day)
+    await clear_workspace(connection, user_id, workspace, activity.first_day, activity.last_day)
     await _create_workspace_usage.run(connection, user_id, workspace, *_columns(list(activity.cells.items()), ids))
 
 

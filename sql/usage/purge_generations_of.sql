@@ -1,4 +1,4 @@
--- Removes a part of the generations of a key whose history was deleted.
+-- Removes a part of the generations of a key whose history was deleted. Waits for rows that are being written: none may be left.
 -- $1 user_id bigint
 -- $2 key_id bigint
 -- $3 limit bigint
@@ -8,5 +8,4 @@ WHERE (user_id, generation_id) IN (
     FROM generations AS x
     WHERE x.user_id = $1 AND x.key_id = $2
     LIMIT $3
-    FOR UPDATE SKIP LOCKED
 )

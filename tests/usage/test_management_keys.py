@@ -134,6 +134,43 @@ async def test_account_without_workspaces_is_read_all_the_same(watch: Watching) 
     await assert_all_known(watch)
 
 
+async def test_account_that_gets_workspaces_later_is_not_counted_twice(watch: Watching) -> None:
+    watch.world.options.workspaces_available = False
+    watch.account.add_key("prod")
+    watch.account.generate(5)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    watch.world.options.workspaces_available = True
+    for _ in range(2):
+        watch.passes(days=1)
+        await watch.reads(manager_id)
+        await assert_all_known(watch)
+
+
+async def test_two_accounts_without_workspaces_do_not_write_over_each_other(watch: Watching) -> None:
+    watch.world.options.workspaces_available = False
+    other = watch.world.add_account()
+    for account, cost in ((watch.account, Decimal(1)), (other, Decimal(2))):
+        account.spend(None, cost, at=watch.world.clock.now() - 2 * DAY)
+        for name in ("admin", "second"):
+            await watch.adds(account.add_management_key(name))
+    await watch.reads_all()
+    assert await watch.total(0) == 3
+
+
+async def test_workspaces_that_are_refused_for_once_change_nothing(watch: Watching) -> None:
+    watch.account.add_key("prod")
+    watch.account.generate(5)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    watch.world.faults.append(Fault("status", status=403, path="/workspaces", times=1))
+    watch.passes(minutes=15)
+    assert (await watch.reads(manager_id)).status == "error"
+    watch.passes(minutes=15)
+    assert (await watch.reads(manager_id)).status == "ok"
+    await assert_all_known(watch)
+
+
 async def test_key_that_was_deleted_at_openrouter_keeps_what_was_known_of_it(watch: Watching) -> None:
     key = watch.account.add_key("prod")
     watch.account.add_key("other")

@@ -1,0 +1,134 @@
+"""Does only the process that holds a key write what it read, and does it hold nothing else meanwhile?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from app.database import Database
+from app.keys import register
+from app.keys.structs import SyncReport
+from app.simulator.faults import Fault
+from app.simulator.world import Key
+from app.usage.sync import sync_claimed
+from tests.usage.watching import Watching, watching
+
+
+@pytest.fixture
+async def watch(database_url: str, connection: asyncpg.Connection) -> AsyncGenerator[Watching]:
+    async with watching(database_url, connection) as watching_:
+        yield watching_
+
+
+async def reads_while(watch: Watching, key_id: int, act: Callable[[], Awaitable[object]]) -> SyncReport:
+    """Something happens between the question and the answer."""
+    watch.world.faults = [Fault("slow", seconds=0.3)]
+    asked = watch.simulator.calls()
+    reading = asyncio.create_task(watch.reads(key_id))
+    async with asyncio.timeout(5):
+        while watch.simulator.calls() == asked:  # noqa: ASYNC110 -- nobody signals it
+            await asyncio.sleep(0.01)
+    watch.world.faults = []
+    await act()
+    return await reading
+
+
+async def stored(watch: Watching, name: str = "prod") -> tuple[Key, int]:
+    key = watch.account.add_key(name)
+    key_id = await watch.adds(key)
+    watch.account.spend(key, Decimal("0.5"))
+    return key, key_id
+
+
+async def facts(watch: Watching) -> int:
+    return await watch.connection.fetchval("SELECT count(*) FROM usage_facts")
+
+
+async def test_key_that_is_deleted_while_it_is_read_gets_no_figures(watch: Watching) -> None:
+    _, key_id = await stored(watch)
+
+    async def delete() -> None:
+        await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=False)
+
+    assert (await reads_while(watch, key_id, delete)).rows == 0
+    assert await facts(watch) == 0
+    assert (await watch.row(key_id))["secret"] is None
+
+
+async def test_key_that_is_replaced_while_it_is_read_gets_no_figures_of_the_old_one(watch: Watching) -> None:
+    _, key_id = await stored(watch)
+    new = watch.account.add_key("new")
+
+    async def replace() -> None:
+        change = register.Change(None, None, new.secret)
+        await register.change_key(watch.sync, watch.user_id, key_id, change, 10)
+
+    assert (await reads_while(watch, key_id, replace)).rows == 0
+    assert await facts(watch) == 0
+    assert (await watch.row(key_id))["hash"] == new.hash
+    assert [claim.key_id for claim in await watch.sync.claim_due(10)] == [key_id]  # due at once
+
+
+async def test_account_that_is_deleted_while_its_key_is_read_gets_no_figures(watch: Watching) -> None:
+    _, key_id = await stored(watch)
+
+    async def delete() -> None:
+        await watch.connection.execute(
+            "UPDATE users SET deleted_at = now(), email_key = NULL WHERE id = $1", watch.user_id
+        )
+
+    assert (await reads_while(watch, key_id, delete)).rows == 0
+    assert await facts(watch) == 0
+
+
+async def test_lease_that_ran_out_writes_nothing_even_if_nobody_else_came(watch: Watching) -> None:
+    _, key_id = await stored(watch)
+
+    async def expire() -> None:
+        await watch.connection.execute(
+            "UPDATE openrouter_keys SET lease_until = now() - interval '1 second' WHERE id > 0"
+        )
+
+    assert (await reads_while(watch, key_id, expire)).rows == 0
+    assert await facts(watch) == 0
+    assert (await watch.row(key_id))["last_synced_at"] is None
+
+
+async def test_failure_of_a_lost_lease_is_not_noted(watch: Watching) -> None:
+    key, key_id = await stored(watch)
+    claim = await watch.sync.claim(key_id)
+    assert claim
+    await watch.connection.execute("UPDATE openrouter_keys SET fence = fence + 1 WHERE id = $1", key_id)
+    key.disabled = True
+    assert (await sync_claimed(watch.sync, claim)).status == "unauthorized"
+    assert (await watch.row(key_id))["sync_status"] == "pending"
+
+
+async def test_claim_is_exclusive(watch: Watching) -> None:
+    ids = {(await stored(watch, f"key {number}"))[1] for number in range(12)}
+    claims = await asyncio.gather(*(watch.sync.claim_due(5) for _ in range(6)))
+    taken = [claim.key_id for found in claims for claim in found]
+    assert sorted(taken) == sorted(ids)
+    assert await watch.sync.claim(next(iter(ids))) is None
+
+
+async def test_no_connection_is_held_while_openrouter_is_asked(watch: Watching, database_url: str) -> None:
+    """A pool of one connection is free for everybody else in the meantime."""
+    ids = [(await stored(watch, f"key {number}"))[1] for number in range(5)]
+    db = Database(database_url, pool_size=1)
+    await db.open()
+    sync = type(watch.sync)(db, watch.sync.vault, watch.sync.openrouter, 900.0, asyncio.Semaphore(1))
+    watch.world.options.latency_seconds = 0.5
+    claims = [claim for key_id in ids if (claim := await sync.claim(key_id))]
+    reading = [asyncio.create_task(sync_claimed(sync, claim)) for claim in claims]
+    async with asyncio.timeout(5):
+        while watch.simulator.concurrent < len(ids):  # noqa: ASYNC110 -- nobody signals it
+            await asyncio.sleep(0.01)
+    async with asyncio.timeout(0.2), db.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    assert {(await report).status for report in reading} == {"ok"}
+    await db.close()

@@ -31,6 +31,10 @@ from app.keys.vault import Vault
 from app.logs import configure_logs
 from app.main import create_database, create_sync
 from app.settings import Settings
+from app.stats.export import usage_pages
+from app.stats.lines import CSV_HEADER, csv_lines, json_lines
+from app.stats.repository import find_selection
+from app.stats.selection import DAYS_MAX, select
 from app.usage.imports import import_activity as import_export
 from app.usage.structs import ImportReport
 
@@ -212,6 +216,40 @@ def import_activity(file: Path, address: str, key_id: int | None) -> None:
 
     with file.open("rb") as export:
         _with_database(lambda _, db: import_pieces(export, file.stat().st_size, db))
+
+
+@cli.command("export")
+@click.option("--user", "address", required=True, metavar="ADDRESS", help="whose usage it is")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@click.option("--days", type=click.IntRange(1, DAYS_MAX), help="UTC days up to and with today; 30 by default")
+@click.option("--start-date", type=click.DateTime(["%Y-%m-%d"]), help="first UTC day, with --end-date")
+@click.option("--end-date", type=click.DateTime(["%Y-%m-%d"]), help="last UTC day, with --start-date")
+@click.option("--api-key-id", "key_id", type=click.IntRange(1, 2**63 - 1), help="only this key")
+@click.option("--model", help="only this model, by OpenRouter's permaslug")
+@click.option("--output", type=click.File("wb"), default="-", help="a file instead of standard output")
+def export(
+    address: str,
+    form: str,
+    days: int | None,
+    start_date: datetime | None,
+    end_date: datetime | None,
+    key_id: int | None,
+    model: str | None,
+    output: BinaryIO,
+) -> None:
+    """Write usage as CSV or JSON lines: the same as /api/usage gives, of any size."""
+    selection = select(days, start_date and start_date.date(), end_date and end_date.date(), key_id, model)
+
+    async def write(_: Settings, db: Database) -> None:
+        user_id = await _find_user(db, address)
+        selected = await find_selection(db, user_id, selection)
+        if form == "csv":
+            output.write(CSV_HEADER)
+        async for rows in usage_pages(db, user_id, selected):
+            output.write(csv_lines(rows) if form == "csv" else json_lines(rows))
+        output.flush()
+
+    _with_database(write)
 
 
 async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes]:

@@ -100,9 +100,20 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
         """A connection with an open transaction; leaving with an exception rolls back."""
+        async with self._transaction() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[Connection]:
+        """A connection whose statements all see the same moment, and change nothing."""
+        async with self._transaction(isolation="repeatable_read", readonly=True) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, **options: Any) -> AsyncGenerator[Connection]:
         async with self.connection() as connection:
             try:
-                async with connection.transaction():
+                async with connection.transaction(**options):
                     yield connection
             except _NOT_NOW as error:
                 if isinstance(error, ValueError):

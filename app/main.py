@@ -22,6 +22,7 @@ from app.accounts.controller import AuthController, PublicAuthController
 from app.accounts.jwt import Signer
 from app.accounts.passwords import Passwords
 from app.accounts.structs import Policy
+from app.cursors import Cursors
 from app.database import Database
 from app.errors import AppError, Unavailable
 from app.health import HealthController
@@ -34,6 +35,7 @@ from app.requests import Clients, StrictJSON, check_request, query_parameters
 from app.responses import Edge, JSONResponse, framework_problem, problem_response, unexpected_problem
 from app.scheduler import exit_with_parent, keep_house, keep_watch
 from app.settings import Settings
+from app.stats.controller import StatsController
 from app.tokens.controller import TokensController
 from app.usage.controller import ImportsController
 from app.usage.openrouter import OpenRouter
@@ -83,6 +85,7 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False) -> Lite
         "signer": signer,
         "clients": Clients(settings.trusted_proxies),
         "sync": sync,
+        "cursors": Cursors(settings.jwt_secrets),
         "max_api_keys_per_user": settings.max_api_keys_per_user,
         "import_places": asyncio.Semaphore(CONCURRENT_IMPORTS_MAX),
         "max_api_tokens_per_user": settings.max_api_tokens_per_user,
@@ -119,6 +122,7 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False) -> Lite
             TokensController,
             KeysController,
             ImportsController,
+            StatsController,
             PublicController,
         ],
         lifespan=[lifespan],

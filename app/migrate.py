@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +17,12 @@ from app.database import CONNECT_TIMEOUT_SECONDS, Connection, Query, sql_folder
 from app.errors import OperatorError, Unavailable
 
 # how long a start waits for another start that is migrating
-OTHER_RUN_TIMEOUT = "600s"
+OTHER_RUN_TIMEOUT_SECONDS = 600.0
+OTHER_RUN_PAUSE_SECONDS = 0.1
 # a migration that cannot have its locks within this gives up rather than stop the running version
 LOCK_TIMEOUT = "5s"
+# what is done concurrently stops nobody while it waits
+CONCURRENT_LOCK_TIMEOUT = "300s"
 NO_TRANSACTION = "-- no transaction"
 WITHIN_TRANSACTION, FOR_SESSION = True, False
 
@@ -95,16 +100,28 @@ async def migrate(url: str, migrations: Sequence[Migration] | None = None) -> li
     applied whole or not at all. Raises MigrationError, or Unavailable where the database cannot be reached.
     """
     known = read_migrations() if migrations is None else migrations
-    # Two connections: the lock belongs to a transaction, so that it works through a pooler too, and what it protects
-    # has transactions of its own.
+    deadline = time.monotonic() + OTHER_RUN_TIMEOUT_SECONDS
     try:
-        async with connect(url) as guard, guard.transaction():
-            await set_patience.run(guard, OTHER_RUN_TIMEOUT, WITHIN_TRANSACTION)
-            await lock_schema.run(guard)
-            async with connect(url) as worker:
-                return await _migrate_locked(worker, known)
+        while (done := await _migrate_if_free(url, known)) is None:
+            if time.monotonic() > deadline:
+                raise MigrationError("another start has been migrating the database for too long")
+            await asyncio.sleep(OTHER_RUN_PAUSE_SECONDS)
     except asyncpg.PostgresError as error:
         raise MigrationError(f"the database does not let itself be migrated: {error}") from error
+    return done
+
+
+async def _migrate_if_free(url: str, known: Sequence[Migration]) -> list[str] | None:
+    """None while another start is migrating."""
+    # Two connections: the lock belongs to a transaction, so that it works through a pooler too, and what it protects has
+    # transactions of its own. Neither waits in the database, for an index that is built concurrently waits for all who do.
+    async with connect(url) as guard, guard.transaction():
+        await set_patience.run(guard, LOCK_TIMEOUT, WITHIN_TRANSACTION)
+        # run, not fetched: what fetches keeps its snapshot until the next statement
+        if not await lock_schema.run(guard):
+            return None
+        async with connect(url) as worker:
+            return await _migrate_locked(worker, known)
 
 
 async def _migrate_locked(worker: Connection, known: Sequence[Migration]) -> list[str]:
@@ -137,7 +154,7 @@ async def _apply(connection: Connection, migration: Migration) -> None:
 
 
 async def _apply_without_transaction(connection: Connection, migration: Migration) -> None:
-    await set_patience.run(connection, LOCK_TIMEOUT, FOR_SESSION)
+    await set_patience.run(connection, CONCURRENT_LOCK_TIMEOUT, FOR_SESSION)
     try:
         for statement in _statements(migration.sql):
             await connection.execute(statement)

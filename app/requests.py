@@ -154,7 +154,9 @@ def query_parameters(app: Litestar) -> dict[str, QueryParameters]:
     for route in app.routes:
         if isinstance(route, HTTPRoute):
             for handler, model in route.route_handler_map.values():
-                fields = handler.parsed_fn_signature.parameters
+                fields = dict(handler.parsed_fn_signature.parameters)
+                for dependency in handler.resolve_dependencies().values():
+                    fields |= dependency.parsed_fn_signature.parameters
                 names = {parameter.field_name: parameter.field_alias for parameter in model.expected_query_params}
                 integers = {name for argument, name in names.items() if _is(int, fields[argument])}
                 dates = {name for argument, name in names.items() if _is(date, fields[argument])}

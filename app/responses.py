@@ -137,6 +137,7 @@ class Edge:
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         is_head = scope["method"] == "HEAD"
+        scope["state"]["is_head"] = is_head  # for those who would make a long body for nobody
         if is_head:
             scope["method"] = "GET"
         started = False

@@ -75,6 +75,7 @@ _PURGES = (
     usage.purge_generations,
     usage.purge_facts,
     usage.purge_rollups,
+    usage.purge_totals,
     usage.purge_readings,
     usage.purge_workspaces,
     usage.purge_versions,

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET
 
 from app.accounts.guards import CallerRequest, require_caller
-from app.cursors import decode_cursor, encode_cursor
+from app.cursors import ByTime, Cursors
 from app.database import Database
 from app.errors import (
     Invalid,
@@ -77,13 +77,15 @@ class KeysController(Controller):
         self,
         request: CallerRequest,
         sync: NamedDependency[Sync],
+        cursors: NamedDependency[Cursors],
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 1000,
         cursor: FromQuery[str | None] = None,
     ) -> JSONResponse[list[KeyEntry]]:
         """Stored ones, those watched through a management key, and those that imports name; `Link` leads to the next page."""
-        before = decode_cursor(cursor) if cursor is not None else None
+        bound_to = ("keys", request.user.user_id)
+        before = cursors.read(cursor, ByTime, *bound_to).before if cursor is not None else None
         entries = await repository.list_keys(sync.db, request.user.user_id, sync.stale_seconds, before, limit + 1)
-        return page_of(request, entries, limit, lambda key: encode_cursor(key.created_at, key.id))
+        return page_of(request, entries, limit, lambda key: cursors.make(ByTime.of(key.created_at, key.id), *bound_to))
 
     @get(
         "/{key_id:str}",

@@ -14,6 +14,7 @@ from app.keys.structs import (
     Holder,
     Identity,
     KeyEntry,
+    KeysState,
     KeyState,
     NamedKey,
     PurgedHistory,
@@ -21,10 +22,12 @@ from app.keys.structs import (
     Watched,
 )
 
+ALL = 2**62  # as a limit
 NO_KEY = 0  # the row that stands for usage without a key
 
 _check_own = Query("keys/check_own", bool)
 _list_keys = Query("keys/list_keys", StoredKey)
+_sum_keys = Query("keys/sum_keys", KeysState)
 _find_holder = Query("keys/find_holder", Holder)
 _find_imported = Query("keys/find_imported", int)
 _find_identity = Query("keys/find_identity", Identity)
@@ -62,7 +65,11 @@ class LeaseLost(Exception):
 
 async def require_own(db: Executor, key_id: int, user_id: int) -> None:
     """Raises NotFound or NotYours."""
-    is_own = await _check_own.find(db, key_id, user_id)
+    require(key_id, is_own=await _check_own.find(db, key_id, user_id))
+
+
+def require(key_id: int | None, *, is_own: bool | None) -> None:
+    """Raises NotFound where `is_own` is None, NotYours where it is false."""
     if is_own is None:
         raise NotFound(f"There is no key {key_id} (api_key_id).")
     if not is_own:
@@ -79,6 +86,11 @@ async def list_keys(
     created_at, key_id = before or (None, None)
     rows = await _list_keys.fetch(db, user_id, None, stale_seconds, created_at, key_id, limit)
     return [_entry(row) for row in rows]
+
+
+async def sum_keys(db: Executor, user_id: int, stale_seconds: float) -> KeysState:
+    """How many keys a user has, and the state that their list is in."""
+    return await _sum_keys.get(db, user_id, stale_seconds)
 
 
 async def find_key(db: Executor, key_id: int, user_id: int, stale_seconds: float) -> KeyEntry:

@@ -75,6 +75,16 @@ class StoredKey(msgspec.Struct, frozen=True):
     credits_as_of: datetime | None
 
 
+class KeysState(msgspec.Struct, frozen=True):
+    """How many keys there are, and all that their list depends on."""
+
+    today: date
+    usage_version: int
+    total: int
+    failures: int
+    stale: int
+
+
 class Account(msgspec.Struct, frozen=True):
     """The balance of a management key's account, in US dollars."""
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated
+import asyncio
+from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, get
+from litestar import Controller, MediaType, Response, get
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.params import FromQuery, QueryParameter
 
+from app.cursors import ByTime, Cursors
 from app.database import Database
 from app.errors import Invalid, NotFound, NotYours, Unauthenticated, Unavailable
-from app.public.structs import CallingToken, Stats
-from app.requests import parse_id_parameter
-from app.responses import problems
+from app.etags import make_etag
+from app.keys import repository as keys
+from app.pages import link_to_next, split_page
+from app.public.metrics import CONTENT_TYPE, exposition
+from app.public.structs import CallingToken, KeysPage, PublicKey
+from app.responses import JSONResponse, problems
 from app.stats import repository as stats
-from app.stats.selection import DAYS_MAX, select
-from app.stats.structs import Period, Summary
+from app.stats.answers import (
+    ETAG_HEADER,
+    NOT_MODIFIED,
+    UsageOperation,
+    UsageQuery,
+    answer_usage,
+    is_conditional,
+    is_known,
+    not_modified,
+    tag_of,
+    tagged,
+)
+from app.stats.overview import stats_of
+from app.stats.parameters import SELECTION, Format
+from app.stats.selection import Selection
+from app.stats.structs import Stats, UsagePage
 from app.tokens import repository as tokens
 from app.tokens.guard import BearerRequest, require_token
+from app.usage.reading import Sync
 
 
 class PublicController(Controller):
@@ -29,34 +48,97 @@ class PublicController(Controller):
     tags = ("Public API",)
     guards = (require_token,)
     security = [{"API token": []}]  # noqa: RUF012 -- Litestar's own type
+    dependencies = SELECTION
 
     @get(
         "/stats",
         operation_id="getPublicStats",
         summary="What was spent and used",
-        responses=problems(Unauthenticated, NotYours, NotFound, Invalid, Unavailable),
+        response_headers=[ETAG_HEADER],
+        responses=NOT_MODIFIED | problems(Unauthenticated, NotYours, NotFound, Invalid, Unavailable),
     )
     async def get_stats(
+        self, request: BearerRequest, db: NamedDependency[Database], selection: NamedDependency[Selection]
+    ) -> Response[Stats]:
+        """The sums of a period, over all keys and models or of one."""
+        user_id = request.user.user_id
+        if is_conditional(request):
+            selected = await stats.find_selection(db, user_id, selection)
+            if is_known(request, etag := tag_of(user_id, selected, "stats", selection)):
+                return not_modified(etag)
+        totals = await stats.sum_usage(db, user_id, selection)
+        return JSONResponse(stats_of(totals), headers=tagged(tag_of(user_id, totals, "stats", selection)))
+
+    @get(
+        "/usage",
+        operation_id="listPublicUsage",
+        summary="Usage by day, key, model and provider, newest first",
+        operation_class=UsageOperation,
+        response_headers=[ETAG_HEADER],
+        responses=NOT_MODIFIED | problems(Unauthenticated, NotYours, NotFound, Invalid, Unavailable),
+    )
+    async def list_usage(
         self,
         request: BearerRequest,
         db: NamedDependency[Database],
-        days: Annotated[
-            int | None, QueryParameter(ge=1, le=DAYS_MAX, description="UTC days up to and with today; 30 by default")
+        cursors: NamedDependency[Cursors],
+        selection: NamedDependency[Selection],
+        form: Annotated[
+            Format | None, QueryParameter(name="format", description="as `Accept`, which it overrules")
         ] = None,
-        start_date: Annotated[date | None, QueryParameter(description="first UTC day, with `end_date`")] = None,
-        end_date: Annotated[date | None, QueryParameter(description="last UTC day, with `start_date`")] = None,
-        api_key_id: Annotated[str | None, QueryParameter(description="only this key")] = None,
-        model: Annotated[str | None, QueryParameter(description="only this model, by OpenRouter's permaslug")] = None,
-    ) -> Stats:
-        """The sums of a period, over all keys and models or of one."""
-        key_id = parse_id_parameter("api_key_id", api_key_id) if api_key_id is not None else None
-        selection = select(days, start_date, end_date, key_id, model)
-        totals = await stats.sum_usage(db, request.user.user_id, selection)
-        return Stats(
-            period=Period(totals.start_date, totals.end_date, totals.days),
-            summary=msgspec.convert(totals, Summary, from_attributes=True),
-            data_as_of=totals.data_as_of,
+        limit: Annotated[int | None, QueryParameter(ge=1, le=1000, description="100 by default; not with CSV")] = None,
+        cursor: FromQuery[str | None] = None,
+    ) -> Response[UsagePage]:
+        """A page as JSON; `text/csv` is the whole selection as a stream, whatever its size."""
+        query = UsageQuery(selection, form, limit, cursor)
+        return await answer_usage(request, db, cursors, request.user.user_id, query, is_tagged=True)
+
+    @get(
+        "/keys",
+        operation_id="listPublicKeys",
+        summary="The OpenRouter keys, newest first",
+        response_headers=[ETAG_HEADER],
+        responses=NOT_MODIFIED | problems(Unauthenticated, Invalid, Unavailable),
+    )
+    async def list_keys(
+        self,
+        request: BearerRequest,
+        sync: NamedDependency[Sync],
+        cursors: NamedDependency[Cursors],
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+        cursor: FromQuery[str | None] = None,
+    ) -> Response[KeysPage]:
+        """Without secrets, and without what only their owner needs."""
+        user_id, bound_to = request.user.user_id, ("public keys", request.user.user_id)
+        place = cursors.read(cursor, ByTime, *bound_to) if cursor is not None else None
+        async with sync.db.snapshot() as connection:
+            state = await keys.sum_keys(connection, user_id, sync.stale_seconds)
+            etag = make_etag(*bound_to, msgspec.structs.astuple(state), limit, cursor)
+            if is_known(request, etag):
+                return not_modified(etag)
+            before = place and place.before
+            found = await keys.list_keys(connection, user_id, sync.stale_seconds, before, limit + 1)
+        shown, following = split_page(
+            found, limit, lambda key: cursors.make(ByTime.of(key.created_at, key.id), *bound_to)
         )
+        page = KeysPage(msgspec.convert(shown, list[PublicKey], from_attributes=True), state.total, following)
+        return JSONResponse(page, headers={**tagged(etag), **link_to_next(request, following)})
+
+    @get(
+        "/metrics",
+        operation_id="getPublicMetrics",
+        summary="The figures as gauges for Prometheus",
+        media_type=MediaType.TEXT,
+        responses=problems(Unauthenticated, Unavailable),
+    )
+    async def get_metrics(self, request: BearerRequest, sync: NamedDependency[Sync]) -> Response[Any]:
+        """By key and model: today, this UTC month, all time; limits, what is left of them, and credits."""
+        user_id = request.user.user_id
+        async with sync.db.snapshot() as connection:
+            figures = await stats.list_gauges(connection, user_id)
+            found = await keys.list_keys(connection, user_id, sync.stale_seconds, None, keys.ALL)
+        # thousands of models take a while to write
+        return Response(await asyncio.to_thread(exposition, figures, found), media_type=CONTENT_TYPE)
 
     @get(
         "/token",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -22,6 +22,10 @@ class Selection(msgspec.Struct, frozen=True):
     end_date: date | None
     key_id: int | None = None
     model: str | None = None
+
+    def within(self, start_date: date, end_date: date) -> Selection:
+        """The same in another period."""
+        return Selection(None, start_date, end_date, self.key_id, self.model)
 
 
 def select(
@@ -43,3 +47,9 @@ def select(
         if day.year not in YEARS:
             raise Invalid((name, f"must lie in the years {YEARS[0]} to {YEARS[-1]}"))
     return Selection(None, start_date, end_date, key_id, model)
+
+
+def preceding(selection: Selection, start_date: date, end_date: date) -> Selection:
+    """The same in as many days just before the period from `start_date` to `end_date`."""
+    days = end_date - start_date + timedelta(days=1)
+    return selection.within(start_date - days, start_date - timedelta(days=1))

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from app.accounts.guards import CallerRequest, require_caller
-from app.cursors import decode_cursor, encode_cursor
+from app.cursors import ByTime, Cursors
 from app.database import Database
 from app.errors import (
     Invalid,
@@ -69,14 +69,18 @@ class TokensController(Controller):
         self,
         request: CallerRequest,
         db: NamedDependency[Database],
+        cursors: NamedDependency[Cursors],
         shown: Annotated[repository.State, QueryParameter(name="state")] = "all",
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 1000,
         cursor: FromQuery[str | None] = None,
     ) -> JSONResponse[list[TokenEntry]]:
         """Active and revoked ones, without the tokens themselves; `Link` leads to the next page."""
-        before = decode_cursor(cursor) if cursor is not None else None
+        bound_to = ("tokens", request.user.user_id, shown)
+        before = cursors.read(cursor, ByTime, *bound_to).before if cursor is not None else None
         tokens = await repository.list_tokens(db, request.user.user_id, shown, before, limit + 1)
-        return page_of(request, tokens, limit, lambda token: encode_cursor(token.created_at, token.id))
+        return page_of(
+            request, tokens, limit, lambda token: cursors.make(ByTime.of(token.created_at, token.id), *bound_to)
+        )
 
     @get(
         "/{token_id:str}",

@@ -49,6 +49,7 @@ _purge_workspaces = Query("usage/purge_workspaces")
 _purge_generations = Query("usage/purge_generations")
 _purge_facts = Query("usage/purge_facts")
 _purge_rollups = Query("usage/purge_rollups")
+_purge_totals = Query("usage/purge_totals")
 _purge_versions = Query("usage/purge_versions")
 
 STAGED_COLUMNS = (
@@ -276,6 +277,11 @@ async def purge_facts(db: Executor, limit: int) -> int:
 async def purge_rollups(db: Executor, limit: int) -> int:
     """How many roll-ups of deleted accounts were removed, at most `limit`."""
     return await _purge_rollups.run(db, limit)
+
+
+async def purge_totals(db: Executor, limit: int) -> int:
+    """How many totals of deleted accounts were removed, at most `limit`."""
+    return await _purge_totals.run(db, limit)
 
 
 async def purge_versions(db: Executor, limit: int) -> int:

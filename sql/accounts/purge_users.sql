@@ -11,6 +11,7 @@ WHERE id IN (
         AND NOT EXISTS (SELECT FROM generations AS g WHERE g.user_id = u.id)
         AND NOT EXISTS (SELECT FROM usage_facts AS f WHERE f.user_id = u.id)
         AND NOT EXISTS (SELECT FROM usage_rollups AS r WHERE r.user_id = u.id)
+        AND NOT EXISTS (SELECT FROM usage_totals AS o WHERE o.user_id = u.id)
         AND NOT EXISTS (SELECT FROM usage_versions AS v WHERE v.user_id = u.id)
         AND NOT EXISTS (SELECT FROM usage_readings AS d WHERE d.user_id = u.id)
         AND NOT EXISTS (SELECT FROM workspace_usage AS w WHERE w.user_id = u.id)

@@ -34,7 +34,7 @@ SELECT
     CASE r.day WHEN (now() AT TIME ZONE 'UTC')::date THEN r.cost_today END AS usage_today,
     -- a management key spends nothing itself
     CASE WHEN k.kind <> 'management' THEN COALESCE(c.cost, 0) END AS counted_cost,
-    c.since AS counted_since,
+    f.since AS counted_since,
     r.cost_total - COALESCE(c.cost, 0) AS difference,
     CASE
         WHEN k.kind = 'imported' THEN 'ok'
@@ -50,9 +50,12 @@ LEFT JOIN LATERAL (
     ORDER BY u.day DESC
     LIMIT 1
 ) AS r ON k.kind <> 'management'
+LEFT JOIN usage_totals AS c ON c.user_id = $1 AND c.key_id = k.id AND c.model_id = -1
 LEFT JOIN LATERAL (
-    SELECT sum(u.cost) AS cost, min(u.day) AS since
+    SELECT u.day AS since
     FROM usage_rollups AS u
     WHERE u.user_id = $1 AND u.key_id = k.id AND u.model_id = -1
-) AS c ON TRUE
+    ORDER BY u.day
+    LIMIT 1
+) AS f ON TRUE
 ORDER BY k.created_at DESC, k.id DESC

@@ -60,6 +60,19 @@ blocks AS (
     INNER JOIN pg_class AS x ON x.oid = i.indexrelid
     WHERE NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u'))
     GROUP BY t.oid, t.name
+
+    UNION ALL
+
+    SELECT t.name, 2, string_agg(pg_get_triggerdef(g.oid) || ';', E'\n' ORDER BY g.tgname)
+    FROM tables AS t
+    INNER JOIN pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
+    GROUP BY t.oid, t.name
+
+    UNION ALL
+
+    SELECT f.proname, 3, rtrim(pg_get_functiondef(f.oid), E'\n') || ';'
+    FROM pg_proc AS f
+    WHERE f.pronamespace = 'public'::regnamespace
 )
 
 SELECT string_agg(block, E'\n\n' ORDER BY name, part) AS schema FROM blocks

@@ -1,5 +1,5 @@
--- The totals of a selection, one roll-up row a day whatever is selected. A sum is null where nothing of it is known, 0 where
--- there is nothing to sum.
+-- The totals of a selection, one roll-up row a day whatever is selected, and all that stats/find_selection tells. A sum
+-- is null where nothing of it is known, 0 where there is nothing to sum.
 -- $1 user_id bigint
 -- $2 key_id bigint
 -- $3 model text
@@ -7,35 +7,50 @@
 -- $5 start_date date
 -- $6 end_date date
 
--- the last so many days with today, or the days as given
-WITH period AS (
-    SELECT COALESCE($5::date, today - $4::integer + 1) AS start_date, COALESCE($6::date, today) AS end_date
+-- as in stats/find_selection
+WITH selection AS (
+    SELECT
+        today,
+        -- the last so many days with today, or the days as given
+        COALESCE($5::date, today - $4::integer + 1) AS start_date,
+        COALESCE($6::date, today) AS end_date,
+        COALESCE((SELECT v.version FROM usage_versions AS v WHERE v.user_id = $1), 0) AS usage_version,
+        -- null: there is no such key. Deleted ones keep their history.
+        CASE
+            WHEN $2::bigint IS NULL THEN TRUE
+            ELSE (
+                SELECT k.user_id = $1
+                FROM openrouter_keys AS k
+                INNER JOIN users AS u ON u.id = k.user_id
+                WHERE k.id = $2 AND k.history_deleted_at IS NULL AND u.deleted_at IS NULL
+            )
+        END AS is_own_key,
+        -- in roll-ups -1 is the row over all keys or models; a model that nobody used has no id and no rows
+        COALESCE($2::bigint, -1) AS key_id,
+        CASE WHEN $3::text IS NULL THEN -1 ELSE COALESCE((SELECT m.id FROM models AS m WHERE m.slug = $3), -2) END AS model_id
     FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS clock
 ),
 
--- -1 is the row over all keys or models; a model that nobody used has no id and no rows
 sums AS (
     SELECT
-        COALESCE(sum(r.facts), 0) AS facts,
-        sum(r.requests) AS requests, sum(r.requests_known) AS requests_known,
-        sum(r.cost) AS cost, sum(r.cost_known) AS cost_known,
-        sum(r.byok_cost) AS byok_cost, sum(r.byok_cost_known) AS byok_cost_known,
-        sum(r.tokens_input) AS tokens_input, sum(r.tokens_input_known) AS tokens_input_known,
-        sum(r.tokens_output) AS tokens_output, sum(r.tokens_output_known) AS tokens_output_known,
-        sum(r.tokens_reasoning) AS tokens_reasoning, sum(r.tokens_reasoning_known) AS tokens_reasoning_known,
-        sum(r.tokens_cached) AS tokens_cached, sum(r.tokens_cached_known) AS tokens_cached_known
-    FROM period AS p
-    INNER JOIN usage_rollups AS r
-        ON
-            r.user_id = $1
-            AND r.key_id = COALESCE($2::bigint, -1)
-            AND r.model_id = CASE WHEN $3::text IS NULL THEN -1 ELSE (SELECT m.id FROM models AS m WHERE m.slug = $3) END
-            AND r.day BETWEEN p.start_date AND p.end_date
+        COALESCE(sum(facts), 0) AS facts,
+        sum(requests) AS requests, sum(requests_known) AS requests_known,
+        sum(cost) AS cost, sum(cost_known) AS cost_known,
+        sum(byok_cost) AS byok_cost, sum(byok_cost_known) AS byok_cost_known,
+        sum(tokens_input) AS tokens_input, sum(tokens_input_known) AS tokens_input_known,
+        sum(tokens_output) AS tokens_output, sum(tokens_output_known) AS tokens_output_known,
+        sum(tokens_reasoning) AS tokens_reasoning, sum(tokens_reasoning_known) AS tokens_reasoning_known,
+        sum(tokens_cached) AS tokens_cached, sum(tokens_cached_known) AS tokens_cached_known
+    FROM usage_rollups
+    WHERE
+        user_id = $1
+        AND key_id = (SELECT key_id FROM selection)
+        AND model_id = (SELECT model_id FROM selection)
+        AND day BETWEEN (SELECT start_date FROM selection) AND (SELECT end_date FROM selection)
 )
 
 SELECT
-    p.start_date,
-    p.end_date,
+    p.today, p.start_date, p.end_date, p.usage_version, p.is_own_key, p.key_id, p.model_id,
     p.end_date - p.start_date + 1 AS days,
     (CASE s.facts WHEN 0 THEN 0 ELSE s.requests END)::bigint AS total_requests,
     CASE s.facts WHEN 0 THEN 0 ELSE s.cost END AS total_cost,
@@ -60,5 +75,5 @@ SELECT
         SELECT min(k.last_synced_at) FROM openrouter_keys AS k
         WHERE k.user_id = $1 AND CASE WHEN $2::bigint IS NULL THEN k.deleted_at IS NULL ELSE k.id = $2 END
     ) AS data_as_of
-FROM period AS p
+FROM selection AS p
 CROSS JOIN sums AS s

@@ -12,12 +12,13 @@ import httpx
 import msgspec
 import pytest
 
-from app.cursors import encode_cursor
+from app.cursors import ByTime, Cursors
 from app.settings import Settings
 from tests.accounts.bodies import assert_problem, assert_unauthenticated
 from tests.cast import Person, bearer
-from tests.conftest import running_app
+from tests.conftest import SECRET, running_app
 
+CURSORS = Cursors([SECRET])  # of the same server
 FIELDS = {
     "id", "name", "hint", "created_at", "expires_at", "last_used_at", "request_count", "is_active", "revoked_at",
 }  # fmt: skip
@@ -155,7 +156,10 @@ async def test_cursors_at_the_ends_of_time_are_harmless(alice: Person) -> None:
         (datetime.max.replace(tzinfo=UTC), 2**63 - 1, 1),
         (datetime.now(UTC) + timedelta(days=1), 1, 1),
     ):
-        assert len(await listed(alice, f"?cursor={encode_cursor(moment, token_id)}")) == shown
+        assert (
+            len(await listed(alice, f"?cursor={CURSORS.make(ByTime.of(moment, token_id), 'tokens', alice.id, 'all')}"))
+            == shown
+        )
 
 
 async def test_people_see_their_own_tokens_only(alice: Person, bob: Person) -> None:

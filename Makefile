@@ -3,7 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
-LOCKS := requirements/service.lock requirements/embedded.lock requirements/dev.lock
+# extras stay in the lock: without `coverage[toml]==…` older pips take the newest coverage for it, whose hash is not there
+COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-header
 
 .PHONY: help run demo test bench check format schema lock secrets clean
 
@@ -37,12 +39,9 @@ schema: .venv/dev.installed ## write sql/schema.sql anew from the migrations
 	$(BIN)/python -m tests.write_schema
 
 lock: .venv/dev.installed ## resolve requirements/*.lock anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
-		pyproject.toml --extra dev -o requirements/dev.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		pyproject.toml --extra embedded -c requirements/dev.lock -o requirements/embedded.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		pyproject.toml -c requirements/dev.lock -o requirements/service.lock
+	$(COMPILE) --upgrade --extra dev -o requirements/dev.lock
+	$(COMPILE) -c requirements/dev.lock --extra embedded -o requirements/embedded.lock
+	$(COMPILE) -c requirements/dev.lock -o requirements/service.lock
 
 secrets: ## make .env for docker compose; what is there stays, what is missing is added
 	@umask 077 && touch .env && if [ -n "$$(tail -c 1 .env)" ]; then echo >> .env; fi && \

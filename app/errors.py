@@ -209,6 +209,12 @@ class TooManyRequests(AppError):
         return {"Retry-After": str(self.retry_after_seconds)}
 
 
+class RateLimitReached(TooManyRequests):
+    """This API token has made as many requests as it may for now; try again later."""
+
+    code = "rate_limit_reached"
+
+
 class Unavailable(AppError):
     """The service is busy or its database cannot be reached; try again shortly."""
 

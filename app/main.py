@@ -22,6 +22,7 @@ from app.accounts.controller import AuthController, PublicAuthController
 from app.accounts.jwt import Signer
 from app.accounts.passwords import Passwords
 from app.accounts.structs import Policy
+from app.batching import ONE_LANE, Lanes
 from app.cursors import Cursors
 from app.database import Database
 from app.errors import AppError, Unavailable
@@ -36,6 +37,7 @@ from app.responses import Edge, JSONResponse, framework_problem, problem_respons
 from app.scheduler import exit_with_parent, keep_house, keep_watch
 from app.settings import Settings
 from app.stats.controller import StatsController
+from app.tokens.authorization import Authorization
 from app.tokens.controller import TokensController
 from app.usage.controller import ImportsController
 from app.usage.openrouter import OpenRouter
@@ -46,9 +48,9 @@ SYNC_POOL_SHARE = 3  # of the pool's connections one in so many is for reading k
 BODY_MAX_BYTES = 64 * 1024  # the largest body but an import's is a name and a password
 
 
-def create_app(settings: Settings, *, with_scheduler: bool = False) -> ASGIApp:
+def create_app(settings: Settings, *, with_scheduler: bool = False, lanes: Lanes = ONE_LANE) -> ASGIApp:
     """The service as an ASGI application; with the scheduler it also does what nobody asks for, beside the requests."""
-    return Edge(create_litestar(settings, with_scheduler=with_scheduler))
+    return Edge(create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes))
 
 
 def create_database(settings: Settings) -> Database:
@@ -71,11 +73,12 @@ def create_sync(settings: Settings, db: Database) -> Sync:
     )
 
 
-def create_litestar(settings: Settings, *, with_scheduler: bool = False) -> Litestar:
+def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: Lanes = ONE_LANE) -> Litestar:
     """The application inside the edge, with its routes; tests walk them."""
     db = create_database(settings)
     sync = create_sync(settings, db)
 
+    authorization = Authorization(db, settings.public_rate_limit, lanes)
     passwords = Passwords(min_length=settings.password_min_length)
     signer = Signer(settings.jwt_secrets)
     # what handlers may ask for by name
@@ -86,6 +89,7 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False) -> Lite
         "clients": Clients(settings.trusted_proxies),
         "sync": sync,
         "cursors": Cursors(settings.jwt_secrets),
+        "rate_limit": settings.public_rate_limit,
         "max_api_keys_per_user": settings.max_api_keys_per_user,
         "import_places": asyncio.Semaphore(CONCURRENT_IMPORTS_MAX),
         "max_api_tokens_per_user": settings.max_api_tokens_per_user,
@@ -110,6 +114,7 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False) -> Lite
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+            await authorization.close()
             passwords.close()
             await sync.openrouter.close()
             await db.close()
@@ -127,7 +132,7 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False) -> Lite
         ],
         lifespan=[lifespan],
         dependencies={name: _given(part) for name, part in parts.items()},
-        state=State({"db": db, "signer": signer, "public_url": settings.public_url}),
+        state=State({"db": db, "authorization": authorization, "signer": signer, "public_url": settings.public_url}),
         dto=StrictJSON,
         return_dto=None,
         response_class=JSONResponse,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import traceback
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import asyncpg
@@ -146,7 +147,9 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = _with_common_headers(message["headers"], request_id)
+                message["headers"] = _with_common_headers(
+                    message["headers"], request_id, scope["state"].get("headers", [])
+                )
             elif is_head and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)
@@ -174,12 +177,16 @@ _COMMON_HEADERS = [
 ]
 
 
-def _with_common_headers(headers: Any, request_id: str) -> list[tuple[bytes, bytes]]:
+def _with_common_headers(
+    headers: Any, request_id: str, added: Sequence[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """`added`: what a guard has to say with every answer."""
     present = {name for name, _ in headers}
     if b"allow" in present:
         headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
     return [
         *headers,
+        *added,
         (b"x-request-id", request_id.encode("ascii")),
         (b"x-content-type-options", b"nosniff"),
         *(header for header in _COMMON_HEADERS if header[0] not in present),

@@ -20,13 +20,16 @@ BACKLOG = 2048
 PORT_PATIENCE_SECONDS = 5.0
 
 
-def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT, then finishes what is under way. Raises OperatorError when the port is taken."""
+def serve(settings: Settings, application: str = "app.main:application") -> None:
+    """Serves what that factory makes until SIGTERM or SIGINT, then finishes what is under way.
+
+    Raises OperatorError when the port is taken.
+    """
     _require_free_port(settings.host, settings.port)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     click.echo(f"OpenRouter Watcher listens on http://{host}:{settings.port}", err=True)
     Granian(
-        "app.main:application",
+        application,
         factory=True,
         interface=Interfaces.ASGI,
         address=settings.host,

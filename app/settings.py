@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sync_interval_minutes: int = 15
     max_api_keys_per_user: int = 10
     max_api_tokens_per_user: int = 5
+    public_rate_limit: Limit | None = Limit(600, 60)
     registration: Registration = "open"
     password_min_length: int = 15
     login_limit: Limit | None = Limit(10, 900)
@@ -106,6 +107,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         sync_interval_minutes=read("SYNC_INTERVAL_MINUTES", _whole(1, 1440), default.sync_interval_minutes),
         max_api_keys_per_user=read("MAX_API_KEYS_PER_USER", _whole(0, 100_000), default.max_api_keys_per_user),
         max_api_tokens_per_user=read("MAX_API_TOKENS_PER_USER", _whole(0, 100_000), default.max_api_tokens_per_user),
+        public_rate_limit=read("PUBLIC_RATE_LIMIT", parse_limit, default.public_rate_limit),
         registration=read("REGISTRATION", _choice("open", "first", "closed"), default.registration),
         password_min_length=read(
             "PASSWORD_MIN_LENGTH", _whole(PASSWORD_MIN_LENGTH_FLOOR, 256), default.password_min_length

@@ -4,9 +4,12 @@ CREATE TABLE api_token_meters (
     token_id bigint NOT NULL,
     last_used_at timestamp with time zone,
     request_count bigint DEFAULT 0 NOT NULL,
+    window_bucket bigint,
+    window_seconds bigint,
+    window_marks bigint[],
     CONSTRAINT api_token_meters_pkey PRIMARY KEY (token_id),
     CONSTRAINT api_token_meters_token_fkey FOREIGN KEY (token_id) REFERENCES api_tokens(id) ON DELETE CASCADE
-) WITH (fillfactor=50);
+) WITH (fillfactor=50, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0.1, autovacuum_vacuum_cost_delay=0, vacuum_truncate=off);
 
 CREATE TABLE api_tokens (
     id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,

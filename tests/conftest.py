@@ -140,6 +140,7 @@ def settings(database_url: str) -> Settings:
         login_limit=None,
         login_client_limit=None,
         registration_limit=None,
+        public_rate_limit=None,
     )
 
 

@@ -29,7 +29,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running_server(database_url: str, log: Path, **environ: str) -> AsyncGenerator[httpx.AsyncClient]:
+async def running_server(
+    database_url: str, log: Path, module: str = "app", **environ: str
+) -> AsyncGenerator[httpx.AsyncClient]:
     """`python -m app run` on a database, and a client of it. What the process says is appended to `log`."""
     port = free_port()
     settings = {
@@ -39,10 +41,11 @@ async def running_server(database_url: str, log: Path, **environ: str) -> AsyncG
         "PORT": str(port),
         "LOGIN_LIMIT": "off",
         "REGISTRATION_LIMIT": "off",
+        "PUBLIC_RATE_LIMIT": "off",
     }
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
-            [sys.executable, "-m", "app", "run"],
+            [sys.executable, "-m", module, "run"],
             cwd=PROJECT,
             env={**os.environ, **settings, **environ},
             stdin=subprocess.DEVNULL,

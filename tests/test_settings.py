@@ -147,6 +147,12 @@ PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
         {"3/day": Limit(3, 86_400), "off": None},
         ["3", "0/day"],
     ),
+    "public_rate_limit": (
+        "PUBLIC_RATE_LIMIT",
+        Limit(600, 60),
+        {"100/hour": Limit(100, 3600), "5/2seconds": Limit(5, 2), "off": None},
+        ["600", "0/minute", "-1/minute", "unlimited"],
+    ),
     "log_level": ("LOG_LEVEL", "info", {"debug": "debug", "error": "error"}, ["INFO", "verbose"]),
 }
 

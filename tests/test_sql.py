@@ -216,6 +216,19 @@ def test_days_do_not_follow_the_session_s_time_zone(name: str) -> None:
 
 
 @every_file
+def test_nothing_is_left_behind_in_the_session(name: str) -> None:
+    """A connection goes back to the pool as it is. What migrates has connections of its own."""
+    if name.startswith("migrate/"):
+        return
+    code = re.sub(r"--.*", "", text_of(name))
+    assert not re.match(r"\s*(SET|RESET|LISTEN|DECLARE|PREPARE|DISCARD|LOAD)\b", code, re.IGNORECASE)
+    assert not re.search(r"\bpg_(try_)?advisory_lock(_shared)?\(", code, re.IGNORECASE)
+    assert all(call.endswith("TRUE") for call in re.findall(r"\bset_config\(([^)]*)\)", code.replace("true", "TRUE")))
+    if re.search(r"\bCREATE TEMPORARY TABLE\b", code, re.IGNORECASE):
+        assert re.search(r"\bON COMMIT DROP\b", code, re.IGNORECASE)
+
+
+@every_file
 def test_keywords_are_upper_case(name: str) -> None:
     code = re.sub(r'"[^"]*"', "", code_of(name))
     assert re.findall(rf"(?<![\w.])(?:{KEYWORDS})(?![\w(])", code) == []

@@ -15,9 +15,10 @@ from app.database import Database
 from app.errors import Invalid, NotFound, NotYours, Unauthenticated, Unavailable
 from app.etags import make_etag
 from app.keys import repository as keys
+from app.limits import Limit
 from app.pages import link_to_next, split_page
 from app.public.metrics import CONTENT_TYPE, exposition
-from app.public.structs import CallingToken, KeysPage, PublicKey
+from app.public.structs import CallingToken, KeysPage, PublicKey, RateLimit
 from app.responses import JSONResponse, problems
 from app.stats import repository as stats
 from app.stats.answers import (
@@ -146,7 +147,10 @@ class PublicController(Controller):
         summary="The token that makes this request",
         responses=problems(Unauthenticated, Unavailable),
     )
-    async def get_token(self, request: BearerRequest, db: NamedDependency[Database]) -> CallingToken:
+    async def get_token(
+        self, request: BearerRequest, db: NamedDependency[Database], rate_limit: NamedDependency[Limit | None]
+    ) -> CallingToken:
         """As its owner sees it in the list, this request counted."""
         entry = await tokens.find_token(db, request.user.token_id, request.user.user_id)
-        return CallingToken(**msgspec.structs.asdict(entry))
+        limit = rate_limit and RateLimit(rate_limit.count, rate_limit.window_seconds)
+        return CallingToken(**msgspec.structs.asdict(entry), rate_limit=limit)

@@ -9,24 +9,24 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 
-from app.errors import Unauthenticated
+from app.errors import RateLimitReached, Unauthenticated
 from app.requests import bearer
-from app.tokens import repository, secret
+from app.tokens import secret
 from app.tokens.structs import Bearer
 
 BearerRequest = Request[Bearer, Any, State]
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Lets live tokens of live users through, as `request.user`."""
+    """Lets live tokens of live users through, as `request.user`, as often as their rate limit allows."""
     if connection.scope.get("method") == "OPTIONS":
         return  # says which methods there are, and nothing else
-    connection.scope["user"] = await authorize(connection)
-
-
-async def authorize(connection: ASGIConnection[Any, Any, Any, Any]) -> Bearer:
-    """The verdict on one request, and the only place it is made. Garbage is refused without asking the database."""
     token = bearer(connection)
-    if not secret.is_well_formed(token):
+    if not secret.is_well_formed(token):  # garbage is refused without asking the database
         raise Unauthenticated(credential_sent=True)
-    return await repository.authorize_token(connection.app.state.db, secret.digest(token))
+    passage = await connection.app.state.authorization.authorize(secret.digest(token))
+    if passage.quota is not None:
+        connection.scope["state"]["headers"] = passage.quota.headers  # of every answer, errors included
+        if passage.quota.is_exhausted:
+            raise RateLimitReached(passage.quota.renewed_in_seconds)
+    connection.scope["user"] = passage.bearer

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from app.database import Database, Executor, Query
+from app.database import Connection, Database, Executor, Query
 from app.errors import NotFound, NotYours, TokenLimitReached, Unauthenticated
+from app.limits import Limit
 from app.tokens import secret
-from app.tokens.structs import Bearer, CreatedToken, StoredToken, TokenEntry
+from app.tokens.structs import CreatedToken, StoredToken, TokenEntry, Verdict
 
 _lock_owner = Query("tokens/lock_owner", int)
 _count_active = Query("tokens/count_active", int)
@@ -17,7 +19,8 @@ _list_tokens = Query("tokens/list_tokens", TokenEntry)
 _find_token = Query("tokens/find_token", TokenEntry)
 _check_exists = Query("tokens/check_exists", bool)
 _revoke_token = Query("tokens/revoke_token", bool)
-_authorize_token = Query("tokens/authorize_token", Bearer)
+_authorize = Query("tokens/authorize", Verdict)
+_lock_meter = Query("tokens/lock_meter", int)
 _purge_tokens = Query("tokens/purge_tokens")
 
 State = Literal["active", "all"]
@@ -65,12 +68,18 @@ async def revoke_token(db: Executor, token_id: int, user_id: int) -> None:
         raise NotYours
 
 
-async def authorize_token(db: Executor, digest: bytes) -> Bearer:
-    """Whom the token speaks for at this moment; the request is counted. Raises Unauthenticated."""
-    bearer = await _authorize_token.find(db, digest)
-    if bearer is None:
-        raise Unauthenticated(credential_sent=True)
-    return bearer
+async def authorize_tokens(
+    db: Executor, requests: Mapping[bytes, int], limit: Limit | None
+) -> dict[bytes, Verdict | None]:
+    """The verdicts on so many requests with each of these tokens, by digest; those that pass are counted. None: not alive."""
+    count, window = (limit.count, limit.window_seconds) if limit else (None, None)
+    verdicts = await _authorize.fetch(db, list(requests), list(requests.values()), count, window)
+    return dict.fromkeys(requests) | {verdict.digest: verdict for verdict in verdicts}
+
+
+async def lock_meter(connection: Connection, digest: bytes) -> None:
+    """Keeps other sessions from a token's meter until the end of the transaction. Raises Unavailable when that takes too long."""
+    await _lock_meter.find(connection, digest)
 
 
 async def purge_tokens(db: Executor, limit: int) -> int:

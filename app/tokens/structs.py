@@ -58,3 +58,19 @@ class Bearer(msgspec.Struct, frozen=True):
 
     token_id: int
     user_id: int
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """On the requests of one live token. `free`: how many may pass.
+
+    `renewed_at` (epoch seconds) and `renewed_in_seconds`: when more may, where there is a limit. `is_locked`: another session
+    holds the meter, so nothing was decided and nothing counted.
+    """
+
+    digest: bytes
+    token_id: int
+    user_id: int
+    is_locked: bool
+    free: int
+    renewed_at: int
+    renewed_in_seconds: int

@@ -14,14 +14,13 @@ from app.errors import Unavailable
 Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")
 
-WAITING_MAX = 2000  # requests in line; whoever comes then is told to come back
-
 
 class Lanes(msgspec.Struct, frozen=True):
-    """How many calls at once, and how many keys in each."""
+    """How many calls at once, how many keys in each, and how many requests wait for them at most."""
 
     count: int = 1
     batch_max: int = 500
+    waiting_max: int = 2000
 
 
 ONE_LANE = Lanes()
@@ -37,14 +36,12 @@ class Batcher(Generic[Key, Answer]):
     def __init__(
         self,
         send: Callable[[Mapping[Key, int]], Awaitable[Mapping[Key, Answer]]],
-        *,
         lanes: Lanes = ONE_LANE,
-        waiting_max: int = WAITING_MAX,
     ) -> None:
         """`send` is told how many requests there are for each key, and answers for each."""
         self._send = send
         self._batch_max = lanes.batch_max
-        self._waiting_max = waiting_max
+        self._waiting_max = lanes.waiting_max
         self._free_lanes = lanes.count
         self._waiting = 0
         self._line: dict[Key, list[asyncio.Future[tuple[Answer, int]]]] = {}

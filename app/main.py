@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from litestar import Litestar
@@ -22,7 +24,7 @@ from app.accounts.controller import AuthController, PublicAuthController
 from app.accounts.jwt import Signer
 from app.accounts.passwords import Passwords
 from app.accounts.structs import Policy
-from app.batching import ONE_LANE, Lanes
+from app.batching import ONE_LANE, Batcher, Lanes
 from app.cursors import Cursors
 from app.database import Database
 from app.errors import AppError, Unavailable
@@ -36,7 +38,9 @@ from app.requests import Clients, StrictJSON, check_request, query_parameters
 from app.responses import Edge, JSONResponse, framework_problem, problem_response, unexpected_problem
 from app.scheduler import exit_with_parent, keep_house, keep_watch
 from app.settings import Settings
+from app.stats import repository as stats
 from app.stats.controller import StatsController
+from app.tokens import repository as tokens
 from app.tokens.authorization import Authorization
 from app.tokens.controller import TokensController
 from app.usage.controller import ImportsController
@@ -79,6 +83,8 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
     sync = create_sync(settings, db)
 
     authorization = Authorization(db, settings.public_rate_limit, lanes)
+    totals = Batcher(partial(stats.sum_usages, db), lanes)
+    entries = Batcher(partial(tokens.find_tokens, db), lanes)
     passwords = Passwords(min_length=settings.password_min_length)
     signer = Signer(settings.jwt_secrets)
     # what handlers may ask for by name
@@ -89,7 +95,6 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
         "clients": Clients(settings.trusted_proxies),
         "sync": sync,
         "cursors": Cursors(settings.jwt_secrets),
-        "rate_limit": settings.public_rate_limit,
         "max_api_keys_per_user": settings.max_api_keys_per_user,
         "import_places": asyncio.Semaphore(CONCURRENT_IMPORTS_MAX),
         "max_api_tokens_per_user": settings.max_api_tokens_per_user,
@@ -114,7 +119,8 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
-            await authorization.close()
+            for shared in (authorization, totals, entries):
+                await shared.close()
             passwords.close()
             await sync.openrouter.close()
             await db.close()
@@ -132,7 +138,16 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
         ],
         lifespan=[lifespan],
         dependencies={name: _given(part) for name, part in parts.items()},
-        state=State({"db": db, "authorization": authorization, "signer": signer, "public_url": settings.public_url}),
+        state=State(
+            {
+                "db": db,
+                "signer": signer,
+                "public_url": settings.public_url,
+                "authorization": authorization,
+                "totals": totals,
+                "entries": entries,
+            }
+        ),
         dto=StrictJSON,
         return_dto=None,
         response_class=JSONResponse,
@@ -177,4 +192,7 @@ def application() -> ASGIApp:
     """What a worker process of the server loads: the settings of its environment."""
     settings = settings_module.load()
     configure_logs(settings.log_level)
-    return exit_with_parent(create_app(settings, with_scheduler=True))
+    app = create_app(settings, with_scheduler=True)
+    gc.collect()
+    gc.freeze()  # what is there by now stays: the collector need not walk through it again and again
+    return exit_with_parent(app)

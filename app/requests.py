@@ -51,13 +51,18 @@ def parse_id_parameter(name: str, text: str) -> int:
 
 def bearer(connection: AnyConnection) -> str:
     """The credential of `Authorization: Bearer …`. Raises Unauthenticated."""
-    headers = connection.headers.getall("authorization", [])
+    headers = header_values(connection, b"authorization")
     if not headers:
         raise Unauthenticated
     if len(headers) > 1 or not (match := _BEARER.fullmatch(headers[0])):
         # another scheme is not a wrong token (RFC 6750, 3.1)
         raise Unauthenticated(credential_sent=any(header.lower().startswith("bearer") for header in headers))
     return match[1]
+
+
+def header_values(connection: AnyConnection, name: bytes) -> list[str]:
+    """All of one name (in lower case), without making the framework's mapping of all headers for it."""
+    return [value.decode("latin-1") for found, value in connection.scope["headers"] if found == name]
 
 
 class Clients:

@@ -19,6 +19,7 @@ import pytest
 
 from app import embedded, migrate
 from app.accounts.passwords import Passwords
+from app.batching import ONE_LANE, Lanes
 from app.limits import Limit
 from app.main import create_app
 from app.settings import Settings
@@ -145,9 +146,11 @@ def settings(database_url: str) -> Settings:
 
 
 @asynccontextmanager
-async def running_app(settings: Settings, client_address: str = "127.0.0.1") -> AsyncGenerator[httpx.AsyncClient]:
+async def running_app(
+    settings: Settings, client_address: str = "127.0.0.1", lanes: Lanes = ONE_LANE
+) -> AsyncGenerator[httpx.AsyncClient]:
     """The whole application with its life span, and a client of it."""
-    app = create_app(settings)
+    app = create_app(settings, lanes=lanes)
     async with lifespan(app):
         transport = httpx.ASGITransport(app=app, client=(client_address, 50000), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://watcher.test") as client:

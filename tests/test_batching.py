@@ -78,7 +78,7 @@ async def test_requests_with_one_key_are_ranked_as_they_came(statement: Statemen
 
 
 async def test_no_more_calls_at_once_than_lanes(statement: Statement) -> None:
-    batcher = Batcher(statement.send, lanes=Lanes(2))
+    batcher = Batcher(statement.send, Lanes(2))
     for key in "abcd":
         ask(batcher, key)
         await settle()
@@ -89,7 +89,7 @@ async def test_no_more_calls_at_once_than_lanes(statement: Statement) -> None:
 
 
 async def test_a_key_is_never_in_two_calls_at_once(statement: Statement) -> None:
-    batcher = Batcher(statement.send, lanes=Lanes(2))
+    batcher = Batcher(statement.send, Lanes(2))
     ask(batcher, "a")
     await settle()
     later = ask(batcher, "aba")
@@ -106,7 +106,7 @@ async def test_a_key_is_never_in_two_calls_at_once(statement: Statement) -> None
 
 
 async def test_batch_takes_no_more_keys_than_it_may_and_the_oldest_first(statement: Statement) -> None:
-    batcher = Batcher(statement.send, lanes=Lanes(batch_max=2))
+    batcher = Batcher(statement.send, Lanes(batch_max=2))
     ask(batcher, "aabcde")
     for number, expected in enumerate([{"a": 2, "b": 1}, {"c": 1, "d": 1}, {"e": 1}]):
         await settle()
@@ -115,7 +115,7 @@ async def test_batch_takes_no_more_keys_than_it_may_and_the_oldest_first(stateme
 
 
 async def test_line_has_an_end_and_those_in_it_are_served(statement: Statement) -> None:
-    batcher = Batcher(statement.send, waiting_max=3)
+    batcher = Batcher(statement.send, Lanes(waiting_max=3))
     first = ask(batcher, "a")
     await settle()
     line = ask(batcher, "bcb")
@@ -186,7 +186,7 @@ async def test_request_given_up_under_way_harms_nobody(statement: Statement) -> 
 
 
 async def test_line_goes_on_behind_a_batch_of_which_everybody_has_gone(statement: Statement) -> None:
-    batcher = Batcher(statement.send, lanes=Lanes(batch_max=2))
+    batcher = Batcher(statement.send, Lanes(batch_max=2))
     first = ask(batcher, "a")
     await settle()
     gone, staying = ask(batcher, "bcd"), ask(batcher, "e")
@@ -249,7 +249,7 @@ async def test_everybody_is_answered_whatever_fails_and_whoever_goes() -> None:
         sent.update(requests)
         return {key: key.upper() for key in requests}
 
-    batcher = Batcher(send, lanes=Lanes(3, batch_max=7))
+    batcher = Batcher(send, Lanes(3, batch_max=7))
     outcomes: Counter[str] = Counter()
 
     async def client() -> None:

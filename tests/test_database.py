@@ -18,6 +18,7 @@ from app.database import Database, Query
 from app.errors import Unavailable
 from app.settings import Settings
 from tests.conftest import running_app
+from tests.locks import bound, waiting_backend
 
 check_any_user = Query("accounts/check_any_user", bool)
 find_credentials = Query("accounts/find_credentials", StoredUser)
@@ -55,30 +56,11 @@ async def locked(connection: asyncpg.Connection) -> AsyncGenerator[None]:
         yield
 
 
-async def bound(connection: asyncpg.Connection, setting: str, value: str) -> None:
-    """For connections from now on."""
-    name = await connection.fetchval("SELECT current_database()")
-    await connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET {setting} = '{value}'")
-
-
 async def service_backends(connection: asyncpg.Connection) -> list[int]:
     rows = await connection.fetch(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'openrouter-watcher'"
     )
     return [row["pid"] for row in rows]
-
-
-async def waiting_backend(connection: asyncpg.Connection) -> int:
-    """The service's connection, once it waits for the lock."""
-    for _ in range(200):
-        found = await connection.fetchval(
-            "SELECT pid FROM pg_locks WHERE NOT granted"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
-        if found:
-            return found
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody waits")
 
 
 # --- not now

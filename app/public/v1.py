@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, MediaType, Response, get
+from litestar import Controller, MediaType, Response
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 
@@ -15,11 +15,11 @@ from app.database import Database
 from app.errors import Invalid, NotFound, NotYours, Unauthenticated, Unavailable
 from app.etags import make_etag
 from app.keys import repository as keys
-from app.limits import Limit
 from app.pages import link_to_next, split_page
 from app.public.metrics import CONTENT_TYPE, exposition
 from app.public.structs import CallingToken, KeysPage, PublicKey, RateLimit
 from app.responses import JSONResponse, problems
+from app.routing import get
 from app.stats import repository as stats
 from app.stats.answers import (
     ETAG_HEADER,
@@ -37,13 +37,16 @@ from app.stats.overview import stats_of
 from app.stats.parameters import SELECTION, Format
 from app.stats.selection import Selection
 from app.stats.structs import Stats, UsagePage
-from app.tokens import repository as tokens
 from app.tokens.guard import BearerRequest, require_token
 from app.usage.reading import Sync
 
 
 class PublicController(Controller):
-    """Read only, and only what belongs to the token's owner."""
+    """Read only, and only what belongs to the token's owner.
+
+    What is asked most takes its parts from the application's state: the framework makes tasks of two dependencies and more, which
+    would be a fifth of such a request's time.
+    """
 
     path = "/api/v1"
     tags = ("Public API",)
@@ -58,16 +61,15 @@ class PublicController(Controller):
         response_headers=[ETAG_HEADER],
         responses=NOT_MODIFIED | problems(Unauthenticated, NotYours, NotFound, Invalid, Unavailable),
     )
-    async def get_stats(
-        self, request: BearerRequest, db: NamedDependency[Database], selection: NamedDependency[Selection]
-    ) -> Response[Stats]:
+    async def get_stats(self, request: BearerRequest, selection: NamedDependency[Selection]) -> Response[Stats]:
         """The sums of a period, over all keys and models or of one."""
-        user_id = request.user.user_id
+        user_id, state = request.user.user_id, request.app.state
         if is_conditional(request):
-            selected = await stats.find_selection(db, user_id, selection)
+            selected = await stats.find_selection(state.db, user_id, selection)
             if is_known(request, etag := tag_of(user_id, selected, "stats", selection)):
                 return not_modified(etag)
-        totals = await stats.sum_usage(db, user_id, selection)
+        totals, _ = await state.totals.ask((user_id, selection))
+        keys.require(selection.key_id, is_own=totals.is_own_key)
         return JSONResponse(stats_of(totals), headers=tagged(tag_of(user_id, totals, "stats", selection)))
 
     @get(
@@ -147,10 +149,12 @@ class PublicController(Controller):
         summary="The token that makes this request",
         responses=problems(Unauthenticated, Unavailable),
     )
-    async def get_token(
-        self, request: BearerRequest, db: NamedDependency[Database], rate_limit: NamedDependency[Limit | None]
-    ) -> CallingToken:
+    async def get_token(self, request: BearerRequest) -> CallingToken:
         """As its owner sees it in the list, this request counted."""
-        entry = await tokens.find_token(db, request.user.token_id, request.user.user_id)
-        limit = rate_limit and RateLimit(rate_limit.count, rate_limit.window_seconds)
-        return CallingToken(**msgspec.structs.asdict(entry), rate_limit=limit)
+        state = request.app.state
+        entry, _ = await state.entries.ask((request.user.token_id, request.user.user_id))
+        if entry is None:
+            raise Unauthenticated(credential_sent=True)  # purged since the guard looked
+        limit = state.authorization.limit
+        rate_limit = limit and RateLimit(limit.count, limit.window_seconds)
+        return CallingToken(**msgspec.structs.asdict(entry), rate_limit=rate_limit)

@@ -18,6 +18,7 @@ from app.cursors import ByCell, Cursors
 from app.database import Database
 from app.etags import make_etag, matches
 from app.pages import link_to_next, split_page
+from app.requests import header_values
 from app.responses import JSONResponse
 from app.stats import repository
 from app.stats.export import place_of, usage_pages
@@ -27,6 +28,7 @@ from app.stats.selection import Selection
 from app.stats.structs import Selected, UsagePage
 
 LIMIT_DEFAULT = 100
+IF_NONE_MATCH = b"if-none-match"
 
 # what goes with an entity tag: nobody else's cache may keep it, and a cache of one's own must ask
 _TAGGED = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Accept"}
@@ -70,12 +72,12 @@ def tagged(etag: str) -> dict[str, str]:
 
 def is_conditional(request: Request[Any, Any, Any]) -> bool:
     """Whether the client has an earlier answer."""
-    return "if-none-match" in request.headers
+    return bool(header_values(request, IF_NONE_MATCH))
 
 
 def is_known(request: Request[Any, Any, Any], etag: str) -> bool:
     """Whether the client has this answer already."""
-    return matches(", ".join(request.headers.getall("if-none-match", [])), etag)
+    return matches(", ".join(header_values(request, IF_NONE_MATCH)), etag)
 
 
 def not_modified(etag: str) -> Response[Any]:

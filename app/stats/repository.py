@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 
 from app.cursors import ByCell
@@ -38,9 +39,15 @@ async def find_selection(db: Executor, user_id: int, selection: Selection) -> Se
 
 async def sum_usage(db: Executor, user_id: int, selection: Selection) -> Totals:
     """The selection's totals, from one roll-up row a day. Raises NotFound or NotYours for its key."""
-    totals = await _sum_usage.get(db, user_id, *_asked(selection))
+    [totals] = (await sum_usages(db, [(user_id, selection)])).values()
     keys.require(selection.key_id, is_own=totals.is_own_key)
     return totals
+
+
+async def sum_usages(db: Executor, asked: Collection[tuple[int, Selection]]) -> dict[tuple[int, Selection], Totals]:
+    """The totals of selections of several users, all of one moment. `is_own_key` tells whether a selection may be shown."""
+    columns = zip(*((user_id, *_asked(selection)) for user_id, selection in asked), strict=True)
+    return dict(zip(asked, await _sum_usage.fetch(db, *columns), strict=True))
 
 
 async def list_days(connection: Connection, user_id: int, selected: Selected) -> list[DayFigures]:

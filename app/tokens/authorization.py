@@ -32,9 +32,9 @@ class Authorization:
         """`limit`: of each token; None for no limit. `lanes`: what the requests of this process share."""
         self.limit = limit
         self._db = db
-        self._batcher = Batcher(self._authorize, lanes=lanes)
+        self._batcher = Batcher(self._authorize, lanes)
         # tokens whose meters another process holds, or somebody's open transaction: nobody else waits for them
-        self._waiting = Batcher(self._authorize_waiting, lanes=WAITING_LANES)
+        self._waiting = Batcher(self._authorize_waiting, WAITING_LANES)
 
     async def authorize(self, digest: bytes) -> Passage:
         """The verdict on one request, which is counted unless its quota is exhausted. Raises Unauthenticated, Unavailable."""

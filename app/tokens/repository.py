@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -53,10 +53,17 @@ async def list_tokens(
 
 async def find_token(db: Executor, token_id: int, user_id: int) -> TokenEntry:
     """Raises NotFound or NotYours."""
-    token = await _find_token.find(db, token_id, user_id)
+    token = (await find_tokens(db, [(token_id, user_id)]))[token_id, user_id]
     if token is None:
         raise NotYours if await _check_exists.get(db, token_id) else NotFound
     return token
+
+
+async def find_tokens(db: Executor, asked: Collection[tuple[int, int]]) -> dict[tuple[int, int], TokenEntry | None]:
+    """Tokens by their ids and their owners'; None where there is no such token of theirs."""
+    entries = await _find_token.fetch(db, [token_id for token_id, _ in asked], [user_id for _, user_id in asked])
+    found = {entry.id: entry for entry in entries}
+    return {(token_id, user_id): found.get(token_id) for token_id, user_id in asked}
 
 
 async def revoke_token(db: Executor, token_id: int, user_id: int) -> None:

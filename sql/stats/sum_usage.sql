@@ -1,52 +1,37 @@
--- The totals of a selection, one roll-up row a day whatever is selected, and all that stats/find_selection tells. A sum
--- is null where nothing of it is known, 0 where there is nothing to sum.
--- $1 user_id bigint
--- $2 key_id bigint
--- $3 model text
--- $4 days integer
--- $5 start_date date
--- $6 end_date date
+-- The totals of selections, a row for each, in their order: one roll-up row a day whatever is selected, and all that
+-- stats/find_selection tells. A sum is null where nothing of it is known, 0 where there is nothing to sum.
+-- $1 user_ids bigint[]
+-- $2 key_ids bigint[]
+-- $3 models text[]
+-- $4 days integer[]
+-- $5 start_dates date[]
+-- $6 end_dates date[]
 
 -- as in stats/find_selection
 WITH selection AS (
     SELECT
-        today,
+        a.number, a.user_id, clock.today,
         -- the last so many days with today, or the days as given
-        COALESCE($5::date, today - $4::integer + 1) AS start_date,
-        COALESCE($6::date, today) AS end_date,
-        COALESCE((SELECT v.version FROM usage_versions AS v WHERE v.user_id = $1), 0) AS usage_version,
+        COALESCE(a.start_date, clock.today - a.days + 1) AS start_date,
+        COALESCE(a.end_date, clock.today) AS end_date,
+        COALESCE((SELECT v.version FROM usage_versions AS v WHERE v.user_id = a.user_id), 0) AS usage_version,
         -- null: there is no such key. Deleted ones keep their history.
         CASE
-            WHEN $2::bigint IS NULL THEN TRUE
+            WHEN a.key_id IS NULL THEN TRUE
             ELSE (
-                SELECT k.user_id = $1
+                SELECT k.user_id = a.user_id
                 FROM openrouter_keys AS k
                 INNER JOIN users AS u ON u.id = k.user_id
-                WHERE k.id = $2 AND k.history_deleted_at IS NULL AND u.deleted_at IS NULL
+                WHERE k.id = a.key_id AND k.history_deleted_at IS NULL AND u.deleted_at IS NULL
             )
         END AS is_own_key,
         -- in roll-ups -1 is the row over all keys or models; a model that nobody used has no id and no rows
-        COALESCE($2::bigint, -1) AS key_id,
-        CASE WHEN $3::text IS NULL THEN -1 ELSE COALESCE((SELECT m.id FROM models AS m WHERE m.slug = $3), -2) END AS model_id
-    FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS clock
-),
-
-sums AS (
-    SELECT
-        COALESCE(sum(facts), 0) AS facts,
-        sum(requests) AS requests, sum(requests_known) AS requests_known,
-        sum(cost) AS cost, sum(cost_known) AS cost_known,
-        sum(byok_cost) AS byok_cost, sum(byok_cost_known) AS byok_cost_known,
-        sum(tokens_input) AS tokens_input, sum(tokens_input_known) AS tokens_input_known,
-        sum(tokens_output) AS tokens_output, sum(tokens_output_known) AS tokens_output_known,
-        sum(tokens_reasoning) AS tokens_reasoning, sum(tokens_reasoning_known) AS tokens_reasoning_known,
-        sum(tokens_cached) AS tokens_cached, sum(tokens_cached_known) AS tokens_cached_known
-    FROM usage_rollups
-    WHERE
-        user_id = $1
-        AND key_id = (SELECT key_id FROM selection)
-        AND model_id = (SELECT model_id FROM selection)
-        AND day BETWEEN (SELECT start_date FROM selection) AND (SELECT end_date FROM selection)
+        COALESCE(a.key_id, -1) AS key_id,
+        CASE WHEN a.model IS NULL THEN -1 ELSE COALESCE((SELECT m.id FROM models AS m WHERE m.slug = a.model), -2) END
+            AS model_id
+    FROM unnest($1::bigint [], $2::bigint [], $3::text [], $4::integer [], $5::date [], $6::date [])
+        WITH ORDINALITY AS a (user_id, key_id, model, days, start_date, end_date, number)
+    CROSS JOIN (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS clock
 )
 
 SELECT
@@ -73,7 +58,20 @@ SELECT
     ) AS incomplete,
     (
         SELECT min(k.last_synced_at) FROM openrouter_keys AS k
-        WHERE k.user_id = $1 AND CASE WHEN $2::bigint IS NULL THEN k.deleted_at IS NULL ELSE k.id = $2 END
+        WHERE k.user_id = p.user_id AND CASE p.key_id WHEN -1 THEN k.deleted_at IS NULL ELSE k.id = p.key_id END
     ) AS data_as_of
 FROM selection AS p
-CROSS JOIN sums AS s
+CROSS JOIN LATERAL (
+    SELECT
+        COALESCE(sum(facts), 0) AS facts,
+        sum(requests) AS requests, sum(requests_known) AS requests_known,
+        sum(cost) AS cost, sum(cost_known) AS cost_known,
+        sum(byok_cost) AS byok_cost, sum(byok_cost_known) AS byok_cost_known,
+        sum(tokens_input) AS tokens_input, sum(tokens_input_known) AS tokens_input_known,
+        sum(tokens_output) AS tokens_output, sum(tokens_output_known) AS tokens_output_known,
+        sum(tokens_reasoning) AS tokens_reasoning, sum(tokens_reasoning_known) AS tokens_reasoning_known,
+        sum(tokens_cached) AS tokens_cached, sum(tokens_cached_known) AS tokens_cached_known
+    FROM usage_rollups
+    WHERE user_id = p.user_id AND key_id = p.key_id AND model_id = p.model_id AND day BETWEEN p.start_date AND p.end_date
+) AS s
+ORDER BY p.number

@@ -33,6 +33,15 @@ async def running_server(
     database_url: str, log: Path, module: str = "app", **environ: str
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """`python -m app run` on a database, and a client of it. What the process says is appended to `log`."""
+    async with running_process(database_url, log, module, **environ) as (client, _):
+        yield client
+
+
+@asynccontextmanager
+async def running_process(
+    database_url: str, log: Path, module: str = "app", **environ: str
+) -> AsyncGenerator[tuple[httpx.AsyncClient, subprocess.Popen[bytes]]]:
+    """The same, and the process itself."""
     port = free_port()
     settings = {
         "DATABASE_URL": database_url,
@@ -58,7 +67,7 @@ async def running_server(
             base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30, trust_env=False
         ) as client:
             await _until_ready(client, process, log)
-            yield client
+            yield client, process
     finally:
         process.terminate()
         try:

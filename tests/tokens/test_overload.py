@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import httpx
@@ -11,8 +12,9 @@ from app.batching import Lanes
 from app.settings import Settings
 from tests.accounts.bodies import assert_problem
 from tests.cast import Person, bearer
-from tests.conftest import running_app
+from tests.conftest import admin, new_database, running_app
 from tests.locks import bound, waiting_backend
+from tests.processes import running_process
 
 TOKEN = "/api/v1/token"
 
@@ -82,3 +84,28 @@ async def test_client_that_goes_away_harms_nobody(
     # one of those who went had been sent already, and is counted: it was let in
     assert await connection.fetchval("SELECT request_count FROM api_token_meters") == 4
     assert await use() == 200
+
+
+async def test_end_of_the_service_answers_those_in_line(server_url: str, template: str, tmp_path: Path) -> None:
+    async with (
+        new_database(server_url, template) as url,
+        admin(url) as connection,
+        running_process(url, tmp_path / "log") as (client, process),
+    ):
+        alice = await Person.arrives(client, "alice@example.com")
+        token = (await alice.creates_token())["token"]
+
+        async def use() -> int:
+            return (await client.get("/api/v1/stats", headers=bearer(token))).status_code
+
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE api_tokens IN ACCESS EXCLUSIVE MODE")
+            requests = [asyncio.create_task(use())]
+            await waiting_backend(connection)
+            requests += [asyncio.create_task(use()) for _ in range(30)]
+            await asyncio.sleep(0.3)
+            process.terminate()
+            await asyncio.sleep(0.3)
+        assert await asyncio.gather(*requests) == [200] * 31
+        assert await asyncio.to_thread(process.wait, 30) == 0
+        assert await connection.fetchval("SELECT request_count FROM api_token_meters") == 31

@@ -60,8 +60,12 @@ def growth_between(previous: Reading | None, reading: Reading) -> tuple[date, li
 def _is_not_rolled(previous: Reading, reading: Reading) -> bool:
     """Counters lag: just after midnight the day's counter may still go on from where yesterday's was."""
     pairs = ((previous.cost, reading.cost), (previous.byok, reading.byok))
-    goes_on = all(EXACT.subtract(new.today, old.today) == EXACT.subtract(new.total, old.total) for old, new in pairs)
-    return goes_on and any(old.today > 0 for old, _ in pairs)
+    return any(old.today > 0 for old, _ in pairs) and all(_goes_on(old, new) for old, new in pairs)
+
+
+def _goes_on(old: Counter, new: Counter) -> bool:
+    """Whether the day's counter has grown as the lifetime counter has; a day's counter that fell has begun anew."""
+    return new.today >= old.today and EXACT.subtract(new.today, old.today) == EXACT.subtract(new.total, old.total)
 
 
 def _split(last_day: date, day: date, old: Counter, new: Counter) -> dict[date, Decimal]:

@@ -66,6 +66,9 @@ def test_split_that_does_not_come_out_even_loses_nothing() -> None:
 def test_falling_counter_is_a_correction_of_the_day_it_was_seen() -> None:
     assert booked(reading(0, "10", "2"), reading(0, "7", "2")) == {0: "-1"}
     assert booked(reading(0, "10", "2"), reading(3, "7", "0")) == {0: "2", 3: "-3"}
+    # also of all that was spent on the day before, by as much as the day's counter has fallen by itself
+    assert booked(reading(0, "10", "2"), reading(1, "8", "0")) == {0: "2", 1: "-2"}
+    assert booked(reading(0, "10", "2"), reading(1, "8.5", "0.5")) == {0: "2", 1: "-1.5"}
 
 
 def test_counter_of_the_day_that_has_not_rolled_over_yet_speaks_of_yesterday() -> None:

@@ -7,7 +7,8 @@ import asyncio
 import os
 import random
 import signal
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import structlog
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -45,13 +46,9 @@ async def keep_house(db: Database) -> None:
 async def purge(db: Database) -> None:
     """Removes everything that is due now, in batches. What fails is left for the next time, and holds up nothing else."""
     for purge_batch in _PURGES:
-        try:
+        with _outliving("housekeeping failed"):
             while await purge_batch(db, PURGE_BATCH) == PURGE_BATCH:  # noqa: ASYNC110 -- a pause, not a wait
                 await asyncio.sleep(PURGE_PAUSE_SECONDS)
-        except Unavailable:
-            continue
-        except Exception as error:  # noqa: BLE001 -- housekeeping must outlive any one failure
-            logger.error("housekeeping failed", kind=type(error).__name__)  # noqa: TRY400 -- traces may quote values
 
 
 async def purge_histories(db: Database, limit: int) -> int:
@@ -90,7 +87,7 @@ async def keep_watch(sync: Sync) -> None:
     try:
         while True:
             claims: list[Claim] = []
-            with suppress(Unavailable):
+            with _outliving("watching failed"):
                 claims = await sync.claim_due(SYNCS_AT_ONCE - len(reading))
             reading |= {asyncio.create_task(_read(sync, claim)) for claim in claims}
             if len(reading) >= SYNCS_AT_ONCE:
@@ -105,8 +102,19 @@ async def keep_watch(sync: Sync) -> None:
 
 
 async def _read(sync: Sync, claim: Claim) -> None:
-    with suppress(Unavailable):  # the lease runs out, and then it is due again
+    with _outliving("reading failed"):  # the lease runs out, and then it is due again
         await sync_claimed(sync, claim)
+
+
+@contextmanager
+def _outliving(sentence: str) -> Generator[None]:
+    """Work that nobody asks for must go on after any one failure; that the database is away is not even worth a line."""
+    try:
+        yield
+    except Unavailable:
+        pass
+    except Exception as error:  # noqa: BLE001 -- see above
+        logger.error(sentence, kind=type(error).__name__)  # noqa: TRY400 -- traces may quote values
 
 
 async def run(sync: Sync) -> None:

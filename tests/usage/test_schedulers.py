@@ -18,6 +18,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from app.scheduler import keep_watch
 from app.simulator.world import Key
 from tests.conftest import SECRET
 from tests.processes import PROJECT
@@ -200,3 +201,17 @@ async def test_stopped_scheduler_gives_back_what_it_holds(watch: Watching, datab
         assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
     due = "next_sync_at <= now() AND (lease_until IS NULL OR lease_until <= now())"
     assert await watch.connection.fetchval(f"SELECT count(*) FROM openrouter_keys WHERE {due}") == 5  # noqa: S608 -- our own
+
+
+async def test_watching_outlives_what_nobody_thought_of(watch: Watching) -> None:
+    """Say, a database that was brought back from a dump and is not whole for a moment."""
+    key_id = await watch.adds(watch.account.add_key("prod"))
+    await watch.connection.execute("ALTER TABLE openrouter_keys RENAME TO elsewhere")
+    work = asyncio.create_task(keep_watch(watch.sync))
+    await asyncio.sleep(0.5)
+    assert not work.done()
+    await watch.connection.execute("ALTER TABLE elsewhere RENAME TO openrouter_keys")
+    await until(watch, "sync_status = 'ok'")
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert (await watch.row(key_id))["last_synced_at"] is not None

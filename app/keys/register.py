@@ -97,6 +97,7 @@ async def delete_key(db: Database, user_id: int, key_id: int, *, with_history: b
         if with_history:
             await usage.hide_history(connection, user_id, deleted)
             await usage.forget_workspaces(connection, user_id, identity.workspaces)
+            await repository.set_unread(connection, key_id)
 
 
 async def _ask(sync: Sync, secret: str) -> KeyState:

@@ -19,6 +19,7 @@ from app.keys.structs import (
     NamedKey,
     PurgedHistory,
     StoredKey,
+    Untold,
     Watched,
 )
 
@@ -54,6 +55,10 @@ _find_activity_digest = Query("keys/find_activity_digest", bytes)
 _set_adopted = Query("keys/set_adopted")
 _merge_listed = Query("keys/merge_listed")
 _list_watched = Query("keys/list_watched", Watched)
+_list_untold = Query("keys/list_untold", Untold)
+_set_managed = Query("keys/set_managed")
+_set_gone = Query("keys/set_gone")
+_set_unread = Query("keys/set_unread")
 _find_history_to_purge = Query("keys/find_history_to_purge", PurgedHistory)
 _set_history_purged = Query("keys/set_history_purged")
 _purge_keys = Query("keys/purge_keys")
@@ -276,12 +281,36 @@ async def merge_listed(connection: Connection, user_id: int, manager_id: int, li
     )
 
 
-async def list_watched(connection: Connection, user_id: int, manager_id: int, hashes: Sequence[str]) -> list[Watched]:
-    """Which of these keys are read through this management key, or were deleted here with their history."""
-    return await _list_watched.fetch(connection, user_id, manager_id, hashes)
+async def set_gone(connection: Connection, user_id: int, manager_id: int, hashes: Sequence[str], error: str) -> None:
+    """Notes that a management key lists these keys and no others."""
+    await _set_gone.run(connection, user_id, manager_id, hashes, error)
+
+
+async def list_watched(
+    connection: Connection, user_id: int, manager_id: int, hashes: Sequence[str], workspaces: Sequence[str]
+) -> list[Watched]:
+    """Which of these keys are read through this management key, and what of its workspaces was deleted with its history."""
+    return await _list_watched.fetch(connection, user_id, manager_id, hashes, workspaces)
+
+
+async def list_untold(
+    db: Executor, user_id: int, workspaces: Sequence[str], first_day: date, last_day: date
+) -> list[Untold]:
+    """Which keys may be counted twice once these workspaces' activity is booked."""
+    return await _list_untold.fetch(db, user_id, workspaces, first_day, last_day)
+
+
+async def set_managed(connection: Connection, key_id: int, manager_id: int) -> None:
+    """Notes to whose account a key belongs."""
+    await _set_managed.run(connection, key_id, manager_id)
 
 
 # --- what goes
+
+
+async def set_unread(connection: Connection, key_id: int) -> None:
+    """Whoever is reading the key's account must not write any more; it is read anew at once."""
+    await _set_unread.run(connection, key_id)
 
 
 async def find_history_to_purge(db: Executor) -> PurgedHistory | None:

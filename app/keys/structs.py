@@ -195,12 +195,22 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """A key that a management key lists. Forgotten: its history was deleted here, and what it spends is not ours to tell."""
+    """A key of a management key's account. Forgotten: its history was deleted here, and what it spends is not ours to tell."""
 
     key_id: int
     hash: str
     is_forgotten: bool
     activity_digest: bytes | None
+
+
+class Untold(msgspec.Struct, frozen=True):
+    """A key with usage between two days that its account's activity has not told yet, if it is of that account."""
+
+    key_id: int
+    hash: str
+    is_of_account: bool
+    first_day: date
+    last_day: date
 
 
 class PurgedHistory(msgspec.Struct, frozen=True):

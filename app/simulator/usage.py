@@ -24,6 +24,14 @@ def activity(world: World, account: Account, query: Mapping[str, str]) -> Answer
     first, last = today - timedelta(days=DAYS_KEPT), today - timedelta(days=1)
     if "date" in query:
         first = last = _completed_day(query["date"], first, last)
+    if "api_key_hash" in query and account.find(query["api_key_hash"]) is None:
+        match world.options.deleted_keys_activity:
+            case "404":
+                raise Refusal(404, answers.NO_RESOURCE)
+            case "empty":
+                return Answer(200, {"data": []})
+            case "rows":
+                pass
     cells: dict[tuple[date, str, str], tuple[Record, Cell]] = {}
     for record in account.known(now - timedelta(seconds=world.options.activity_lag_seconds)):
         if first <= record.day <= last and _is_meant(account, record, query):

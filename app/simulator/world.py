@@ -38,6 +38,7 @@ class Options(msgspec.Struct):
     activity_lag_seconds: float = 0
     credits_for_inference: Literal["403", "real", "zeros"] = "403"
     activity_date_format: Literal["timestamp", "plain"] = "timestamp"
+    deleted_keys_activity: Literal["rows", "empty", "404"] = "rows"  # nobody knows
     older_schema: bool = False  # as before August 2026
     page_size: int = 100
     workspaces_available: bool = True

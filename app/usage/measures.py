@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +27,13 @@ def rest_of(total: Activity, part: Activity) -> Activity:
         for cell, measures in total.cells.items()
     }
     return Activity(total.first_day, total.last_day, cells)
+
+
+def within(activity: Activity, first_day: date, last_day: date) -> Activity:
+    """The part of it that lies between two days."""
+    first_day, last_day = max(activity.first_day, first_day), min(activity.last_day, last_day)
+    cells = {cell: measures for cell, measures in activity.cells.items() if first_day <= cell.day <= last_day}
+    return Activity(first_day, last_day, cells)
 
 
 def _without(one: Measures, other: Measures) -> Measures:

@@ -19,12 +19,12 @@ import msgspec
 from app.database import Connection, Database
 from app.errors import NotFound
 from app.keys import repository as keys
-from app.keys.structs import Claim, Credits, KeyState, Watched
+from app.keys.structs import Claim, Credits, KeyState, Untold, Watched
 from app.keys.vault import OPENROUTER_KEY, Vault
 from app.usage import repository
-from app.usage.measures import rest_of
+from app.usage.measures import rest_of, within
 from app.usage.openrouter import Nonsense, OpenRouter, Refused
-from app.usage.structs import Activity
+from app.usage.structs import Activity, NameIds
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ LEASE_SECONDS = 60.0
 JITTER = 0.1  # of the interval, to both sides
 KEYS_AT_ONCE = 50  # in one transaction; each may bring some thousand facts
 CALLS_AT_ONCE = 8  # for one account
+GONE = "OpenRouter does not list this key any more; it was deleted there."
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -119,13 +120,14 @@ class _Account:
                 await keys.set_synced(connection, self._claim.key_id, self._sync.next_seconds)
                 return rows
 
+        window = _window(totals.values())
         for start in range(0, len(unread), KEYS_AT_ONCE):
-            activities = await self._activities(unread[start : start + KEYS_AT_ONCE], listed, totals)
-            rows += await self._book_activities(activities, digest)
-        forgotten = await self._activities([key for key in watched if key.is_forgotten], listed, totals)
-        for key, activity in forgotten.items():
-            workspace = listed[key.hash].workspace
-            totals[workspace] = rest_of(totals[workspace], activity)
+            rows += await self._read_watched(unread[start : start + KEYS_AT_ONCE], listed, window, digest)
+        for key in await keys.list_untold(self._sync.db, self._claim.user_id, list(totals), *window):
+            rows += await self._read_untold(key)
+        for key in watched:
+            if key.is_forgotten:
+                await self._forget(key, totals)
         await self._book_totals(totals, own.workspace, digest)
         return rows
 
@@ -147,44 +149,69 @@ class _Account:
         user_id = self._claim.user_id
         await keys.merge_listed(connection, user_id, self._claim.key_id, listed)
         states = {key.hash: key for key in listed}
-        watched = await keys.list_watched(connection, user_id, self._claim.key_id, list(states))
+        await keys.set_gone(connection, user_id, self._claim.key_id, list(states), GONE)
+        watched = await keys.list_watched(connection, user_id, self._claim.key_id, list(states), list(self._ids))
         readings = {key.key_id: states[key.hash] for key in watched if not key.is_forgotten}
         grown = await repository.book_readings(connection, user_id, readings, with_idle_days=False)
         await repository.refresh_days(connection, user_id, {day for _, day in grown})
         return watched, len(grown)
 
-    async def _activities(
-        self, watched: Sequence[Watched], listed: Mapping[str, KeyState], totals: Mapping[str, Activity]
-    ) -> dict[Watched, Activity]:
-        """By key; without those that OpenRouter says nothing of, because they have just been deleted there."""
+    async def _ask(self, key_hash: str, workspace: str | None = None) -> Activity | None:
+        """What a key has used, in all workspaces if none is given; None where OpenRouter knows no such key (any more)."""
+        async with self._places:
+            try:
+                return await self._openrouter.activity(self._secret, workspace, key_hash)
+            except Refused:
+                return None
+
+    async def _read_watched(
+        self, watched: Sequence[Watched], listed: Mapping[str, KeyState], window: tuple[date, date], digest: bytes
+    ) -> int:
+        """Without those that OpenRouter says nothing of, because they have just been deleted there."""
 
         async def ask(key: Watched) -> Activity | None:
-            state = listed[key.hash]
-            total = totals[state.workspace]
-            if state.is_unused:
-                return Activity(total.first_day, total.last_day, {})
-            async with self._places:
-                try:
-                    return await self._openrouter.activity(self._secret, self._ids[state.workspace], key.hash)
-                except Refused:
-                    return None
+            return Activity(*window, {}) if listed[key.hash].is_unused else await self._ask(key.hash)
 
         answers = await _all_or_none([asyncio.create_task(ask(key)) for key in watched])
-        return {key: answer for key, answer in zip(watched, answers, strict=True) if answer is not None}
-
-    async def _book_activities(self, activities: Mapping[Watched, Activity], digest: bytes) -> int:
-        if not activities:
+        told = {key.key_id: answer for key, answer in zip(watched, answers, strict=True) if answer is not None}
+        if not told:
             return 0
-        ids = await repository.name_ids(self._sync.db, activities.values())
-        first_day, last_day = _window(activities.values())
-        by_id = {key.key_id: activity for key, activity in activities.items()}
-        user_id = self._claim.user_id
+        ids = await repository.name_ids(self._sync.db, told.values())
         async with self._sync.writing(self._claim) as connection:
-            rows = await repository.book_activity(connection, user_id, by_id, ids, first_day, last_day)
-            await keys.set_activity_days(connection, user_id, list(by_id), first_day, last_day)
-            await keys.set_activity_digest(connection, user_id, list(by_id), digest)
-            await repository.refresh_days(connection, user_id, _days(first_day, last_day))
+            rows = await self._book_activities(connection, told, ids)
+            await keys.set_activity_digest(connection, self._claim.user_id, list(told), digest)
         return rows
+
+    async def _read_untold(self, key: Untold) -> int:
+        """Days of which a key's counters or exports have told, and its account's activity is about to do so once more.
+
+        Where OpenRouter does not say which part of it is the key's, the days become usage without a key.
+        """
+        told = await self._ask(key.hash)
+        if not key.is_of_account and (told is None or not told.cells):
+            return 0  # of another account
+        activity = within(told or Activity(key.first_day, key.last_day, {}), key.first_day, key.last_day)
+        if activity.last_day < activity.first_day:  # midnight has passed meanwhile
+            return 0
+        ids = await repository.name_ids(self._sync.db, [activity])
+        async with self._sync.writing(self._claim) as connection:
+            await keys.set_managed(connection, key.key_id, self._claim.key_id)
+            return await self._book_activities(connection, {key.key_id: activity}, ids)
+
+    async def _book_activities(self, connection: Connection, activities: Mapping[int, Activity], ids: NameIds) -> int:
+        first_day, last_day = _window(activities.values())
+        user_id, key_ids = self._claim.user_id, list(activities)
+        rows = await repository.book_activity(connection, user_id, activities, ids, first_day, last_day)
+        await keys.set_activity_days(connection, user_id, key_ids, first_day, last_day)
+        await repository.refresh_days(connection, user_id, _days(first_day, last_day))
+        return rows
+
+    async def _forget(self, key: Watched, totals: dict[str, Activity]) -> None:
+        """Takes a key whose history was deleted here out of what its workspaces have used."""
+        for name, workspace in self._ids.items():
+            activity = await self._ask(key.hash, workspace)
+            if activity is not None:
+                totals[name] = rest_of(totals[name], activity)
 
     async def _book_totals(self, totals: Mapping[str, Activity], default: str, digest: bytes) -> None:
         """`default`: the name under which these days were booked, if the account had no workspaces then."""

@@ -12,7 +12,7 @@ SET
     tokens_cached = w.tokens_cached - COALESCE(gone.tokens_cached, 0)
 FROM (
     SELECT
-        f.day, k.workspace, f.model_id, f.provider_id,
+        f.day, k.managed_by, f.model_id, f.provider_id,
         sum(f.requests) AS requests,
         sum(f.cost) AS cost,
         sum(f.byok_cost) AS byok_cost,
@@ -23,11 +23,24 @@ FROM (
     FROM usage_facts AS f
     INNER JOIN openrouter_keys AS k ON k.id = f.key_id
     WHERE f.user_id = $1 AND f.key_id = ANY($2) AND f.source = 'activity'
-    GROUP BY f.day, k.workspace, f.model_id, f.provider_id
+    GROUP BY f.day, k.managed_by, f.model_id, f.provider_id
 ) AS gone
 WHERE
     w.user_id = $1
     AND w.day = gone.day
-    AND w.workspace = gone.workspace
     AND w.model_id = gone.model_id
     AND w.provider_id = gone.provider_id
+    -- a key's usage may stand in several workspaces of its account; only their sum counts
+    AND w.workspace = (
+        SELECT u.workspace
+        FROM openrouter_keys AS m
+        INNER JOIN workspace_usage AS u ON u.workspace = ANY(m.workspaces)
+        WHERE
+            m.id = gone.managed_by
+            AND u.user_id = $1
+            AND u.day = gone.day
+            AND u.model_id = gone.model_id
+            AND u.provider_id = gone.provider_id
+        ORDER BY u.cost DESC
+        LIMIT 1
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import asyncpg
 import pytest
@@ -359,3 +361,170 @@ async def test_watched_key_that_was_deleted_keeps_its_history_and_is_not_taken_u
     assert await watch.total(key_id) == 1
     assert await watch.total(0) == Decimal("0.5")
     assert await watch.adds(key) == key_id
+
+
+# --- keys that the account does not list any more
+
+
+@pytest.mark.parametrize("deleted_keys_activity", ["rows", "empty", "404"])
+async def test_last_day_of_a_key_that_was_deleted_at_openrouter_is_counted_once(
+    watch: Watching, deleted_keys_activity: Any
+) -> None:
+    """Its counter told of that day, and the account's activity does so again; whose it was is kept where OpenRouter says so."""
+    watch.world.options.deleted_keys_activity = deleted_keys_activity
+    key = watch.account.add_key("prod")
+    watch.account.spend(key, Decimal(5), at=watch.world.clock.now() - 2 * DAY)
+    watch.account.spend(key, Decimal(3))
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    key_id = await watch.id_of(key)
+    watch.account.spend(key, Decimal(1))
+    watch.account.delete_key(key)
+    for _ in range(3):
+        watch.passes(days=1)
+        await watch.reads(manager_id)
+        is_told = deleted_keys_activity == "rows"
+        assert await watch.costs(key_id) == {TODAY - 2 * DAY: 5} | ({TODAY: 4} if is_told else {})
+        assert await watch.costs(0) == ({} if is_told else {TODAY: 4})
+        await watch.assert_books_are_straight()
+
+
+async def test_last_day_of_a_key_that_was_deleted_here_is_counted_once(watch: Watching) -> None:
+    """It goes on being used: on that day under its name, from the next one on as usage without a key."""
+    key = watch.account.add_key("prod")
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    watch.account.spend(key, Decimal(3))
+    await watch.reads(manager_id)
+    key_id = await watch.id_of(key)
+    await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=False)
+    watch.account.spend(key, Decimal(1))
+    watch.passes(days=1)
+    watch.account.spend(key, Decimal("0.5"))
+    for _ in range(2):
+        await watch.reads(manager_id)
+        assert await watch.costs() == {TODAY: 4}
+        assert await watch.costs(key_id) == {TODAY: 4}
+        watch.passes(minutes=15)
+    watch.passes(days=3)
+    await watch.reads(manager_id)
+    assert await watch.costs(key_id) == {TODAY: 4}
+    assert await watch.costs(0) == {TODAY + DAY: Decimal("0.5")}
+
+
+@pytest.mark.parametrize("is_deleted_here", [False, True])
+async def test_key_that_was_gone_before_its_account_is_known_is_counted_once(
+    watch: Watching, *, is_deleted_here: bool
+) -> None:
+    """It was read with its own secret until then."""
+    key, stranger = watch.account.add_key("prod"), watch.world.add_account().add_key("stranger")
+    key_id, stranger_id = await watch.adds(key), await watch.adds(stranger)
+    watch.account.spend(key, Decimal(3))
+    watch.world.accounts[1].spend(stranger, Decimal(7))
+    await watch.reads_all()
+    watch.account.delete_key(key)
+    watch.world.accounts[1].delete_key(stranger)
+    watch.passes(days=1)
+    assert [report.status for report in await watch.reads_all()] == ["unauthorized"] * 2
+    if is_deleted_here:
+        await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=False)
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    assert await watch.costs() == {TODAY: 10}
+    assert await watch.costs(key_id) == {TODAY: 3}
+    assert await watch.costs(stranger_id) == {TODAY: 7}
+    await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=True)
+    watch.passes(days=1)
+    await watch.reads_all()
+    assert await watch.costs() == {TODAY: 7}
+
+
+async def test_watched_key_that_is_gone_says_so(watch: Watching) -> None:
+    key, other = watch.account.add_key("prod"), watch.account.add_key("other")
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    key_id, other_id = await watch.id_of(key), await watch.id_of(other)
+    assert key_id
+    assert other_id
+    watch.account.delete_key(key)
+    before = (await watch.row(key_id))["last_synced_at"]
+    await watch.reads(manager_id)
+    row = await watch.row(key_id)
+    assert row["sync_status"] == "unauthorized"
+    assert row["sync_error"] == "OpenRouter does not list this key any more; it was deleted there."
+    assert row["last_synced_at"] > before  # nothing of it is missing
+    assert (await watch.row(other_id))["sync_status"] == "ok"
+    watch.account.keys.append(key)
+    await watch.reads(manager_id)
+    assert [(await watch.row(key_id))[name] for name in ("sync_status", "sync_error")] == ["ok", None]
+
+
+async def test_key_s_usage_in_another_workspace_is_the_key_s(watch: Watching) -> None:
+    """Where it was before it was moved, or in the default one, as all that is older than workspaces is."""
+    other = watch.account.add_workspace("research")
+    key = watch.account.add_key("prod", workspace=other)
+    at = watch.world.clock.now() - 2 * DAY
+    watch.account.spend(key, Decimal(2), at=at, workspace=watch.account.workspaces[0])
+    watch.account.spend(key, Decimal(3), at=at)
+    watch.account.spend(None, Decimal("0.5"), at=at)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    await assert_all_known(watch)
+    key_id = await watch.id_of(key)
+    await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=True)
+    await watch.imports([("g", "", at.date(), Decimal("0.25"))])  # whereupon the day is summed anew
+    assert await watch.total() == Decimal("0.5") + Decimal("0.25")
+    watch.passes(minutes=15)
+    await watch.reads(manager_id)
+    assert await watch.total() == Decimal("0.5") + Decimal("0.25")
+
+
+# --- deleted histories
+
+
+async def test_deleted_history_does_not_come_back_when_the_key_is_deleted_at_openrouter_too(watch: Watching) -> None:
+    keys = [watch.account.add_key(name) for name in ("here first", "there first")]
+    watch.account.generate(10, keys=keys)
+    watch.account.spend(None, Decimal(1), at=watch.world.clock.now() - 2 * DAY)
+    chat = await truth(watch, None)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    ids = [await watch.id_of(key) for key in keys]
+    await register.delete_key(watch.sync.db, watch.user_id, ids[0], with_history=True)
+    for key in keys:
+        watch.account.delete_key(key)
+    watch.passes(minutes=15)
+    await watch.reads(manager_id)
+    await register.delete_key(watch.sync.db, watch.user_id, ids[1], with_history=True)
+    for _ in range(2):
+        assert await watch.costs() == chat
+        watch.passes(days=1)
+        await watch.reads(manager_id)
+
+
+@pytest.mark.parametrize(("path", "calls"), [("/workspaces", 1), ("/credits", 1), ("/activity", 1), ("/activity", 2)])
+async def test_history_that_is_deleted_while_the_account_is_read_stays_deleted(
+    watch: Watching, path: str, calls: int
+) -> None:
+    """Activity is asked for the whole workspace first, then key by key."""
+    kept, dropped = watch.account.add_key("kept"), watch.account.add_key("dropped")
+    watch.account.generate(10)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    dropped_id = await watch.id_of(dropped)
+    for key in (kept, dropped):
+        watch.account.revise(YESTERDAY, key, Decimal(1))
+    watch.passes(minutes=15)
+    watch.world.faults.append(Fault("slow", path=path, seconds=0.1))
+    asked = watch.simulator.calls(path)
+    reading = asyncio.create_task(watch.reads(manager_id))
+    async with asyncio.timeout(10):
+        while watch.simulator.calls(path) < asked + calls:  # noqa: ASYNC110 -- nobody signals it
+            await asyncio.sleep(0.01)
+    await register.delete_key(watch.sync.db, watch.user_id, dropped_id, with_history=True)
+    watch.world.faults.clear()
+    await reading
+    assert [claim.key_id for claim in await watch.sync.claim_due(10)] == [manager_id]  # at once
+    await watch.connection.execute("UPDATE openrouter_keys SET lease_until = NULL")
+    await watch.reads(manager_id)
+    assert await watch.costs(await watch.id_of(kept)) == await truth(watch, kept)
+    assert await watch.costs(0) == await truth(watch, None)
+    assert await watch.connection.fetchval("SELECT sum(cost) FROM usage_rollups WHERE key_id = $1", dropped_id) is None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
-from app.usage.measures import rest_of, sum_of
+from app.usage.measures import rest_of, sum_of, within
 from app.usage.money import is_money
 from app.usage.structs import Activity, Cell, Measures
 
@@ -40,6 +40,15 @@ def test_rest_is_what_the_part_leaves_and_never_below_nothing() -> None:
 def test_rest_of_what_is_not_known_is_not_known() -> None:
     total, part = Activity(DAY, DAY, {HERE: measures(None, "1")}), Activity(DAY, DAY, {HERE: measures(1, "1", "1")})
     assert rest_of(total, part).cells == {HERE: measures(None, "0")}
+
+
+def test_part_between_two_days_is_never_more_than_the_whole() -> None:
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    whole = Activity(days[0], days[2], {Cell(day, "m", "p"): measures(1, "1") for day in days[:3]})
+    assert within(whole, days[1], days[3]) == Activity(
+        days[1], days[2], {Cell(day, "m", "p"): measures(1, "1") for day in days[1:3]}
+    )
+    assert within(whole, days[3], days[3]).cells == {}
 
 
 @pytest.mark.parametrize("text", ["0", "-0.25", "999999999.999999999", "1E-30", "1e8", "12.50"])

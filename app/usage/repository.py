@@ -27,6 +27,7 @@ _list_models = Query("usage/list_models", NamedId)
 _create_providers = Query("usage/create_providers")
 _list_providers = Query("usage/list_providers", NamedId)
 _list_readings = Query("usage/list_readings", StoredReading)
+_list_readings_elsewhere = Query("usage/list_readings_elsewhere", StoredReading)
 _merge_readings = Query("usage/merge_readings")
 _merge_counters = Query("usage/merge_counters")
 _delete_activity = Query("usage/delete_activity", timeout_seconds=BATCH_TIMEOUT_SECONDS)
@@ -116,9 +117,7 @@ async def book_readings(
     A reading that is older than the last one is ignored. `with_idle_days`: a day without growth is kept too, as one of
     which only the cost is known.
     """
-    ids = list(readings)
-    stored = await _list_readings.fetch(connection, user_id, ids, [readings[key_id].hash for key_id in ids])
-    previous = {row.key_id: row for row in stored}
+    previous = await _last_readings(connection, user_id, {key_id: state.hash for key_id, state in readings.items()})
     taken: list[tuple[int, date, KeyState]] = []
     grown: list[tuple[int, Growth]] = []
     for key_id, state in readings.items():
@@ -154,6 +153,14 @@ async def book_readings(
         [growth.is_estimated for _, growth in grown],
     )
     return {(key_id, growth.day) for key_id, growth in grown}
+
+
+async def _last_readings(connection: Connection, user_id: int, hashes: Mapping[int, str]) -> dict[int, StoredReading]:
+    """By key; `hashes` by key."""
+    stored = await _list_readings.fetch(connection, user_id, list(hashes), list(hashes.values()))
+    if new := hashes.keys() - {row.key_id for row in stored}:
+        stored += await _list_readings_elsewhere.fetch(connection, user_id, new, [hashes[key_id] for key_id in new])
+    return {row.key_id: row for row in stored}
 
 
 def _reading(row: StoredReading) -> Reading:

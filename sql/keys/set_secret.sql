@@ -16,6 +16,6 @@ SET
     fence = fence + 1,
     failures = 0,
     activity_digest = NULL,
-    sync_status = CASE WHEN last_synced_at IS NULL THEN 'pending' ELSE sync_status END,
+    sync_status = CASE WHEN last_synced_at IS NOT NULL AND sync_status = 'ok' THEN 'ok' ELSE 'pending' END,
     sync_error = NULL
 WHERE id = $1

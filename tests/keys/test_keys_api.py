@@ -320,6 +320,28 @@ async def test_replacement_is_checked_like_the_first(alice: Person, account: Acc
     assert second["id"] != entry["id"]
 
 
+@pytest.mark.parametrize("by", ["replacing", "adding again"])
+async def test_key_that_was_refused_is_pending_when_openrouter_has_taken_it_again(
+    alice: Person, account: Account, by: str
+) -> None:
+    """It rests until then, and is due at once."""
+    key = account.add_key("prod")
+    entry = await adds(alice, key)
+    await reads(alice, entry["id"])
+    key.disabled = True
+    assert (await reads(alice, entry["id"]))["status"] == "unauthorized"
+    assert (await shown(alice, entry["id"]))["next_sync_at"] is None
+    if by == "replacing":
+        new = account.add_key("new")
+        entry = (await alice.call("PATCH", f"/api/keys/{entry['id']}", json={"key": new.secret})).json()
+    else:
+        await alice.delete(f"/api/keys/{entry['id']}")
+        key.disabled = False
+        entry = await adds(alice, key)
+    assert (entry["sync_status"], entry["sync_error"]) == ("pending", None)
+    assert entry["next_sync_at"] is not None
+
+
 async def test_change_that_is_refused_in_part_changes_nothing(alice: Person, account: Account) -> None:
     entry = await adds(alice, account.add_key("prod"))
     other = account.add_key("other")

@@ -9,6 +9,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from app.keys.register import Change, change_key, delete_key
 from tests.usage.watching import TODAY, Watching, watching
 
 YESTERDAY = TODAY - timedelta(days=1)
@@ -152,8 +153,6 @@ async def test_key_that_was_known_from_imports_goes_on_in_its_row(watch: Watchin
 
 
 async def test_replaced_key_begins_a_new_baseline_and_keeps_the_history(watch: Watching) -> None:
-    from app.keys.register import Change, change_key  # noqa: PLC0415 -- only here
-
     old, new = watch.account.add_key("prod"), watch.account.add_key("prod-2")
     key_id = await watch.adds(old, "prod")
     watch.account.spend(old, Decimal(1))
@@ -170,3 +169,26 @@ async def test_replaced_key_begins_a_new_baseline_and_keeps_the_history(watch: W
     watch.passes(minutes=1)
     await watch.reads(key_id)
     assert await watch.total(key_id) == Decimal("3.25")
+
+
+@pytest.mark.parametrize("is_history_deleted", [False, True])
+async def test_key_that_was_replaced_and_is_added_again_goes_on_from_its_last_reading(
+    watch: Watching, *, is_history_deleted: bool
+) -> None:
+    """What was counted under the other row is not counted here once more, unless it is gone there."""
+    old, new = watch.account.add_key("old"), watch.account.add_key("new")
+    key_id = await watch.adds(old, "prod")
+    watch.account.spend(old, Decimal(5))
+    await watch.reads(key_id)
+    await change_key(watch.sync, watch.user_id, key_id, Change(None, None, new.secret), 10)
+    if is_history_deleted:
+        await delete_key(watch.sync.db, watch.user_id, key_id, with_history=True)
+    watch.account.spend(old, Decimal(1))
+    watch.passes(minutes=1)
+    old_id = await watch.adds(old, "old")
+    assert old_id != key_id
+    for _ in range(2):
+        await watch.reads(old_id)
+        assert await watch.costs(old_id) == {TODAY: 6 if is_history_deleted else 1}
+        assert await watch.total() == 6
+        watch.passes(minutes=1)

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Generic, TypeVar
 
 import httpx
@@ -163,6 +164,8 @@ class OpenRouter:
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
             # unpacking is where small answers become endless ones
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "openrouter-watcher"},
+            # what one key was given is not for another one
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
     async def close(self) -> None:
@@ -235,7 +238,7 @@ class OpenRouter:
             # not `from error`: what httpx raises carries the request, and with it the key
             raise Unreachable(f"OpenRouter could not be reached ({type(error).__name__}).") from None
         if answer.status_code != HTTPStatus.OK:
-            raise self._failure(answer, body)
+            raise self._failure(answer, _message(body, secret))
         try:
             data = await _decode(body, _Data[type_])  # pyright: ignore[reportInvalidTypeArguments] -- at run time it is a type
         except msgspec.ValidationError as error:
@@ -255,9 +258,9 @@ class OpenRouter:
             raise Nonsense("OpenRouter's clock and ours are days apart.")
         return moment
 
-    def _failure(self, answer: httpx.Response, body: bytes) -> OpenRouterError:
+    def _failure(self, answer: httpx.Response, message: str) -> OpenRouterError:
         status = answer.status_code
-        said = f"OpenRouter answered {status}{_message(body)}."
+        said = f"OpenRouter answered {status}{message}."
         if status == HTTPStatus.UNAUTHORIZED:
             return Unauthorized(said)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -298,12 +301,13 @@ async def _decode(body: bytes, type_: type[T]) -> T:
     return await asyncio.to_thread(msgspec.json.decode, body, type=type_)
 
 
-def _message(body: bytes) -> str:
-    """OpenRouter's own words, where it has any."""
+def _message(body: bytes, secret: str) -> str:
+    """OpenRouter's own words, where it has any; should it repeat the key, without that."""
     try:
-        return f": {_clean(msgspec.json.decode(body, type=_Error).error.message)}".rstrip(".")
+        message = msgspec.json.decode(body, type=_Error).error.message
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
+    return f": {_clean(message.replace(secret, '…'))}".rstrip(".")
 
 
 def _clean(text: str, longest: int = TEXT_MAX) -> str:

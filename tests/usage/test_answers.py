@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import subprocess
 from collections.abc import AsyncGenerator, Callable
@@ -15,6 +16,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from app.scheduler import keep_watch
 from app.simulator.faults import Fault
 from app.simulator.server import serving
 from app.simulator.world import World
@@ -348,6 +350,35 @@ async def test_certificate_of_nobody_is_not_trusted(tls: ssl.SSLContext) -> None
         assert simulator.calls() == 0
 
 
+async def test_key_that_openrouter_repeats_in_an_error_is_not_kept(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    key_id = await watch.adds(key)
+    watch.world.faults.append(Fault("status", status=400, body=f'{{"error": {{"message": "What is {key.secret}?"}}}}'))
+    await watch.reads(key_id)
+    assert (await watch.row(key_id))["sync_error"] == "OpenRouter answered 400: What is …?."
+
+
+async def test_cookie_of_one_key_s_answer_is_not_sent_with_another_key() -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(
+            b"HTTP/1.1 500 No\r\nSet-Cookie: session=first; Path=/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        client = OpenRouter(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1")
+        for secret in ("sk-or-v1-first", "sk-or-v1-second"):
+            with pytest.raises(Unreachable):
+                await client.own_key(secret)
+        await client.close()
+    assert b"sk-or-v1-second" in asked[1]
+    assert b"cookie" not in asked[1].lower()
+
+
 async def test_nobody_there_is_unreachable() -> None:
     client = OpenRouter("http://127.0.0.1:9/api/v1")
     with pytest.raises(Unreachable, match="could not be reached"):
@@ -364,10 +395,6 @@ async def test_clock_that_is_days_off_is_nonsense(watch: Watching) -> None:
 
 
 async def test_one_bad_key_does_not_delay_the_others(watch: Watching) -> None:
-    import asyncio  # noqa: PLC0415 -- only here
-
-    from app.scheduler import keep_watch  # noqa: PLC0415 -- only here
-
     bad = watch.account.add_key("bad")
     good = [watch.account.add_key(f"good {number}") for number in range(20)]
     for key in (bad, *good):

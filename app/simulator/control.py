@@ -32,6 +32,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     path: str | None = None
     secret: str | None = None
     times: int | None = None
+    spared: int = 0
     status: int = 502
     body: str | None = None
     headers: dict[str, str] = {}

@@ -27,13 +27,14 @@ Kind = Literal[
 class Fault(msgspec.Struct):
     """One thing that goes wrong, for requests whose path (after /api/v1) begins with `path` and that carry `secret`.
 
-    It happens `times` times, or until it is removed.
+    It happens `times` times, or until it is removed, after `spared` requests that it could have hit.
     """
 
     kind: Kind
     path: str | None = None
     secret: str | None = None
     times: int | None = None
+    spared: int = 0
     status: int = 502
     body: str | None = None
     headers: dict[str, str] = {}
@@ -46,6 +47,9 @@ class Fault(msgspec.Struct):
         if self.path is not None and not path.startswith(self.path):
             return False
         if (self.secret is not None and self.secret != secret) or self.times == 0:
+            return False
+        if self.spared:
+            self.spared -= 1
             return False
         if self.times is not None:
             self.times -= 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import asyncpg
 import pytest
@@ -14,6 +16,7 @@ from app.keys import register
 from app.keys.structs import SyncReport
 from app.simulator.faults import Fault
 from app.simulator.world import Key
+from app.usage.reading import Sync
 from app.usage.sync import sync_claimed
 from tests.usage.watching import Watching, watching
 
@@ -116,19 +119,87 @@ async def test_claim_is_exclusive(watch: Watching) -> None:
     assert await watch.sync.claim(next(iter(ids))) is None
 
 
-async def test_no_connection_is_held_while_openrouter_is_asked(watch: Watching, database_url: str) -> None:
-    """A pool of one connection is free for everybody else in the meantime."""
-    ids = [(await stored(watch, f"key {number}"))[1] for number in range(5)]
+NEVER = 3600.0
+
+
+async def until_asked(watch: Watching, requests: int) -> None:
+    async with asyncio.timeout(10):
+        while watch.simulator.concurrent < requests:  # noqa: ASYNC110 -- nobody signals it
+            await asyncio.sleep(0.01)
+
+
+async def assert_free(db: Database, asking: Sequence[asyncio.Task[Any]]) -> None:
+    """Whoever comes gets a connection, while all of these wait for OpenRouter."""
+    async with db.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    assert not any(task.done() for task in asking)
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+
+
+@pytest.fixture
+async def small(watch: Watching, database_url: str) -> AsyncGenerator[Sync]:
+    """A service whose pool has one connection."""
     db = Database(database_url, pool_size=1)
     await db.open()
-    sync = type(watch.sync)(db, watch.sync.vault, watch.sync.openrouter, 900.0, asyncio.Semaphore(1))
-    watch.world.options.latency_seconds = 0.5
-    claims = [claim for key_id in ids if (claim := await sync.claim(key_id))]
-    reading = [asyncio.create_task(sync_claimed(sync, claim)) for claim in claims]
-    async with asyncio.timeout(5):
-        while watch.simulator.concurrent < len(ids):  # noqa: ASYNC110 -- nobody signals it
-            await asyncio.sleep(0.01)
-    async with asyncio.timeout(0.2), db.connection() as connection:
-        assert await connection.fetchval("SELECT 1") == 1
-    assert {(await report).status for report in reading} == {"ok"}
+    yield Sync(db, watch.sync.vault, watch.sync.openrouter, 900.0, asyncio.Semaphore(1))
     await db.close()
+
+
+async def test_no_connection_is_held_while_keys_are_asked_for(watch: Watching, small: Sync) -> None:
+    ids = [(await stored(watch, f"key {number}"))[1] for number in range(5)]
+    claims = [claim for key_id in ids if (claim := await small.claim(key_id))]
+    watch.world.options.latency_seconds = NEVER
+    reading = [asyncio.create_task(sync_claimed(small, claim)) for claim in claims]
+    await until_asked(watch, len(ids))
+    await assert_free(small.db, reading)
+
+
+@pytest.mark.parametrize(
+    ("path", "calls"),
+    [
+        ("/key", 1),
+        ("/workspaces", 1),
+        ("/keys", 1),
+        ("/credits", 1),
+        ("/activity", 1),
+        ("/activity", 2),
+        ("/activity", 3),
+    ],
+)
+async def test_no_connection_is_held_while_an_account_is_asked_for(
+    watch: Watching, small: Sync, path: str, calls: int
+) -> None:
+    """Activity is asked for the workspace, key by key, and of a key that was deleted with its history."""
+    key = watch.account.add_key("kept")
+    forgotten = watch.account.add_key("forgotten")
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    forgotten_id = await watch.id_of(forgotten)
+    assert forgotten_id
+    await register.delete_key(watch.sync.db, watch.user_id, forgotten_id, with_history=True)
+    watch.account.revise(watch.world.clock.now().date() - timedelta(days=1), key, Decimal(1))
+    claim = await small.claim(manager_id)
+    assert claim
+    asked = watch.simulator.calls(path)
+    watch.world.faults = [Fault("slow", path=path, seconds=NEVER, spared=calls - 1)]
+    reading = asyncio.create_task(sync_claimed(small, claim))
+    async with asyncio.timeout(10):
+        while watch.simulator.calls(path) < asked + calls:  # noqa: ASYNC110 -- nobody signals it
+            await asyncio.sleep(0.01)
+    await assert_free(small.db, [reading])
+
+
+async def test_no_connection_is_held_while_a_new_key_is_asked_about(watch: Watching, small: Sync) -> None:
+    _, key_id = await stored(watch)
+    new, other = watch.account.add_key("new"), watch.account.add_key("other")
+    watch.world.options.latency_seconds = NEVER
+    asking = [
+        asyncio.create_task(register.add_key(small, watch.user_id, "new", new.secret, 10)),
+        asyncio.create_task(
+            register.change_key(small, watch.user_id, key_id, register.Change(None, None, other.secret), 10)
+        ),
+    ]
+    await until_asked(watch, len(asking))
+    await assert_free(small.db, asking)

@@ -13,6 +13,7 @@ import pytest
 
 from app.database import Database
 from app.keys import register
+from app.keys.repository import LeaseLost, renew_lease
 from app.keys.structs import SyncReport
 from app.simulator.faults import Fault
 from app.simulator.world import Key
@@ -99,6 +100,29 @@ async def test_lease_that_ran_out_writes_nothing_even_if_nobody_else_came(watch:
     assert (await reads_while(watch, key_id, expire)).rows == 0
     assert await facts(watch) == 0
     assert (await watch.row(key_id))["last_synced_at"] is None
+
+
+@pytest.mark.parametrize("fault", [None, Fault("status", status=500)], ids=["answer", "failure"])
+async def test_key_that_somebody_else_has_taken_meanwhile_is_left_to_them(watch: Watching, fault: Fault | None) -> None:
+    """Nothing is written, neither figures nor the failure, and their lease is neither renewed nor ended."""
+    _, key_id = await stored(watch)
+    before = await watch.row(key_id)
+    first = await watch.sync.claim(key_id)
+    assert first
+    await watch.connection.execute("UPDATE openrouter_keys SET lease_until = now() WHERE id = $1", key_id)
+    second = await watch.sync.claim(key_id)
+    assert second
+    held = await watch.row(key_id)
+    watch.world.faults = [fault] if fault else []
+    await sync_claimed(watch.sync, first)
+    with pytest.raises(LeaseLost):
+        await renew_lease(watch.sync.db, first, 60)
+    assert await watch.row(key_id) == held
+    assert held["sync_status"] == before["sync_status"]
+    assert await facts(watch) == 0
+    watch.world.faults = []
+    assert (await sync_claimed(watch.sync, second)).status == "ok"
+    assert await facts(watch) == 1
 
 
 async def test_failure_of_a_lost_lease_is_not_noted(watch: Watching) -> None:

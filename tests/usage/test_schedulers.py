@@ -159,10 +159,11 @@ async def test_four_schedulers_read_each_key_once_and_a_stopped_one_writes_nothi
     watch.simulator.requests.clear()
     with (
         scheduler(watch, database_url, tmp_path / "1") as stopped,
-        scheduler(watch, database_url, tmp_path / "2"),
-        scheduler(watch, database_url, tmp_path / "3"),
-        scheduler(watch, database_url, tmp_path / "4"),
+        scheduler(watch, database_url, tmp_path / "2") as second,
+        scheduler(watch, database_url, tmp_path / "3") as third,
+        scheduler(watch, database_url, tmp_path / "4") as fourth,
     ):
+        others = (second, third, fourth)
         await until(watch, "last_synced_at IS NOT NULL")
         assert {watch.simulator.calls(key=key) for key in keys} == {1}
 
@@ -170,10 +171,18 @@ async def test_four_schedulers_read_each_key_once_and_a_stopped_one_writes_nothi
         for key in keys:
             watch.account.spend(key, Decimal("0.25"))
         watch.passes(minutes=60)
+        for process in others:
+            process.send_signal(signal.SIGSTOP)
         await watch.connection.execute("UPDATE openrouter_keys SET last_synced_at = NULL, next_sync_at = now()")
-        await until_asked(watch, len(keys) + 1)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not watch.simulator.concurrent:  # noqa: ASYNC110 -- nobody signals it
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(random.random() * 0.3)  # noqa: S311 -- no secret
         stopped.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
+        assert await watch.connection.fetchval("SELECT count(*) FROM openrouter_keys WHERE lease_until > now()") > 0
+        for process in others:
+            process.send_signal(signal.SIGCONT)
         await expire_leases(watch)
         await until(watch, "last_synced_at IS NOT NULL")
         before = await watch.connection.fetch("SELECT id, last_synced_at, fence FROM openrouter_keys ORDER BY id")

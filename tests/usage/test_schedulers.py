@@ -19,12 +19,17 @@ import asyncpg
 import pytest
 
 from app.scheduler import keep_watch
+from app.simulator.faults import Fault
 from app.simulator.world import Key
+from tests.cast import Person
 from tests.conftest import SECRET
-from tests.processes import PROJECT
+from tests.processes import PROJECT, running_server
 from tests.usage.watching import Watching, watching
 
 KILLS = 20
+# of twelve keys with a secret; and of an account with twelve more: its own key, workspaces and keys until a page is empty, its
+# balance, its activity, and that of each key
+CALLS = 12 + 7 + 12
 PATIENCE_SECONDS = 30
 
 
@@ -117,8 +122,8 @@ async def test_twenty_kills_leave_every_total_exact(watch: Watching, database_ur
         await make_due(watch)
         asked = watch.simulator.calls()
         with scheduler(watch, database_url, tmp_path / "log") as process:
-            await until_asked(watch, asked + 1)
-            await asyncio.sleep(dice.random() * 0.3)
+            await until_asked(watch, asked + dice.randint(1, CALLS))
+            await asyncio.sleep(dice.random() * 0.15)
             process.send_signal(signal.SIGKILL)
             process.wait()
         await watch.assert_books_are_straight()
@@ -210,6 +215,37 @@ async def test_stopped_scheduler_gives_back_what_it_holds(watch: Watching, datab
         assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
     due = "next_sync_at <= now() AND (lease_until IS NULL OR lease_until <= now())"
     assert await watch.connection.fetchval(f"SELECT count(*) FROM openrouter_keys WHERE {due}") == 5  # noqa: S608 -- our own
+
+
+async def test_service_reads_what_is_new_without_being_asked_and_says_no_secret(
+    watch: Watching, database_url: str, tmp_path: Path
+) -> None:
+    """Also where it says all it can, and where OpenRouter makes it say something."""
+    own, managed = watch.world.add_account().add_key("own"), watch.account.add_key("managed")
+    manager = watch.account.add_management_key("admin")
+    watch.account.generate(30, keys=[managed])
+    watch.world.accounts[1].spend(own, Decimal("0.5"))
+    log = tmp_path / "log"
+    async with running_server(
+        database_url, log, OPENROUTER_BASE_URL=watch.simulator.base_url, LOG_LEVEL="debug"
+    ) as client:
+        person = await Person.arrives(client, "alice@example.com")
+        watch.user_id = person.id
+        for key in (own, manager):
+            assert (await person.post("/api/keys", {"name": key.name, "key": key.secret})).status_code == 201
+        await until(watch, "sync_status = 'ok' AND last_synced_at IS NOT NULL")
+        entries = {entry["name"]: entry for entry in (await person.get("/api/keys")).json()}
+        assert entries["own"]["counted_cost"] == 0.5
+        assert entries["managed"]["managed_by"] == entries["admin"]["id"]
+        assert await watch.costs(entries["managed"]["id"]) == known(watch, managed)
+        assert await watch.costs(0) == known(watch, None)
+        watch.world.faults = [Fault("status", status=500, times=1), Fault("reset")]
+        for _ in watch.world.faults:
+            report = await person.post(f"/api/keys/{entries['own']['id']}/sync")
+            assert report.json()["status"] == "error"
+    said = log.read_text()
+    assert said
+    assert not [key for key in (own, manager) if key.secret[9:] in said]
 
 
 async def test_watching_outlives_what_nobody_thought_of(watch: Watching) -> None:

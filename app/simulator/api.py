@@ -16,7 +16,7 @@ from app.simulator.world import Account, Key, Workspace, World
 
 WORKSPACES_PAGE, WORKSPACES_PAGE_MAX = 50, 100
 RATE_LIMIT = {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."}
-FREE_REQUESTS = {"limit": 1000, "used": 0, "remaining": 1000}
+FREE_REQUESTS_MAX = 1000  # a day, of an account that has bought credits
 RESETS = (None, "daily", "weekly", "monthly")
 
 
@@ -92,7 +92,7 @@ def _own_key(request: Request) -> Answer:
             "organization_id": None,
             "workspace_id": key.workspace.id,
             "allowed_data_regions": ["global"],
-            "free_model_daily_requests": FREE_REQUESTS,
+            "free_model_daily_requests": _free_requests(request),
             "budgets": _budgets(data, now),
             "effective_budget": next(iter(_budgets(data, now)), None),
         }
@@ -121,6 +121,17 @@ def _counters(request: Request, key: Key) -> dict[str, Any]:
         "limit_reset": key.limit_reset,
         "include_byok_in_limit": key.include_byok_in_limit,
     }
+
+
+def _free_requests(request: Request) -> dict[str, int]:
+    """Of the whole account today."""
+    until = request.now - timedelta(seconds=request.world.options.free_quota_lag_seconds)
+    used = sum(
+        record.requests
+        for record in request.account.known(until)
+        if record.day == request.now.date() and record.permaslug.endswith(":free")
+    )
+    return {"limit": FREE_REQUESTS_MAX, "used": used, "remaining": max(FREE_REQUESTS_MAX - used, 0)}
 
 
 def _budgets(data: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
@@ -249,7 +260,8 @@ def _credits(request: Request) -> Answer:
             raise Refusal(403, answers.NOT_MANAGEMENT)
         if mode == "zeros":
             return Answer(200, {"data": {"total_credits": 0, "total_usage": 0}})
-    used = sum((record.cost for record in request.account.known(request.now)), Decimal(0))
+    until = request.now - timedelta(seconds=request.world.options.credits_lag_seconds)
+    used = sum((record.cost for record in request.account.known(until)), Decimal(0))
     return Answer(200, {"data": {"total_credits": request.account.credits, "total_usage": used}})
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from app.simulator.answers import Answer, error
 from app.simulator.faults import Kind
-from app.simulator.world import World
+from app.simulator.world import Options, World
 
 BASE = "/_simulator"
 LOOPBACK = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?", re.ASCII)
@@ -64,6 +64,9 @@ def answer(world: World, method: str, path: str, headers: Mapping[str, str], bod
 
                 given = msgspec.json.decode(body, type=list[Fault])
                 world.faults[:] = [faults.Fault(**msgspec.structs.asdict(fault)) for fault in given]
+            case "POST", "/options":
+                given = msgspec.json.decode(body, type=dict[str, Any])
+                world.options = msgspec.convert(msgspec.structs.asdict(world.options) | given, Options)
             case "POST", "/spend":
                 _spend(world, msgspec.json.decode(body, type=Spend))
             case _:

@@ -31,7 +31,7 @@ async def _serve(world: World, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(ending, stop.set)
     async with serving(world, port=port) as simulator:
         click.echo(f"OPENROUTER_BASE_URL={simulator.base_url}")
-        click.echo(f"moved by POST {simulator.base_url.removesuffix('/api/v1')}{BASE}/clock, /faults, /spend")
+        click.echo(f"moved by POST {simulator.base_url.removesuffix('/api/v1')}{BASE}/clock, /faults, /options, /spend")
         for key in world.accounts[0].keys:
             click.echo(f"{'management' if key.is_management else 'inference'} key {key.name!r}: {key.secret}")
         await stop.wait()

@@ -117,6 +117,20 @@ async def test_counters_lag(simulator: Simulator, http: httpx.AsyncClient, accou
         assert (await data_of(http, key, "/key"))["usage"] == usage
 
 
+async def test_free_requests_of_the_account_are_counted_by_the_day_and_lag(
+    simulator: Simulator, http: httpx.AsyncClient, account: Account
+) -> None:
+    key, other = account.add_key("prod"), account.add_key("other")
+    account.spend(other, Decimal(0), model="maker/model:free", requests=3)
+    account.spend(other, Decimal(1), requests=5)
+    simulator.world.options.free_quota_lag_seconds = 60
+    seen = []
+    for passed in (timedelta(seconds=59), timedelta(seconds=2), DAY):
+        simulator.world.clock.advance(passed)
+        seen.append((await data_of(http, key, "/key"))["free_model_daily_requests"])
+    assert [(quota["used"], quota["remaining"]) for quota in seen] == [(0, 1000), (3, 997), (0, 1000)]
+
+
 async def test_list_hides_disabled_expired_and_other_workspaces_unless_asked(
     http: httpx.AsyncClient, account: Account, manager: Key
 ) -> None:
@@ -151,6 +165,14 @@ async def test_credits_of_an_inference_key_are_one_of_three(
         assert answer.status_code == 403
     else:
         assert tuple(answer.json()["data"].values()) == expected
+
+
+async def test_credits_lag(simulator: Simulator, http: httpx.AsyncClient, account: Account, manager: Key) -> None:
+    simulator.world.options.credits_lag_seconds = 60
+    account.spend(None, Decimal(1))
+    for seconds, used in ((59, 0), (2, 1)):
+        simulator.world.clock.advance(timedelta(seconds=seconds))
+        assert (await data_of(http, manager, "/credits"))["total_usage"] == used
 
 
 # --- activity

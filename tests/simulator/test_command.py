@@ -55,9 +55,13 @@ def test_simulator_is_started_and_moved_by_hand(started: tuple[subprocess.Popen[
         assert {key["name"] for key in world["keys"]} == {"key 1", "key 2", "admin"}
         http.post(f"{control}/faults", json=[{"kind": "status", "status": 500, "times": 1}])
         assert [http.get(f"{base_url}/key").status_code for _ in range(2)] == [500, 200]
+        assert http.post(f"{control}/options", json={"counter_lag_seconds": 86_460}).status_code == 200
+        assert http.get(f"{base_url}/key").json()["data"]["usage"] == pytest.approx(before)
         for path, body in (
             ("/clock", {"now": "soon"}),
             ("/faults", [{"kind": "dragon"}]),
+            ("/options", {"mood": "bad"}),
+            ("/options", {"page_size": "many"}),
             ("/spend", {"key": "?", "cost": 1}),
         ):
             assert http.post(control + path, json=body).status_code == 400

@@ -263,7 +263,7 @@ CREATE TABLE usage_rollups (
     CONSTRAINT usage_rollups_pkey PRIMARY KEY (user_id, key_id, model_id, day)
 );
 
-CREATE INDEX usage_rollups_by_cell ON public.usage_rollups USING btree (user_id, day, key_id, model_id);
+CREATE INDEX usage_rollups_by_day ON public.usage_rollups USING btree (user_id, day);
 
 CREATE TRIGGER usage_rollups_added AFTER INSERT ON public.usage_rollups REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_into_totals('1');
 CREATE TRIGGER usage_rollups_after AFTER UPDATE ON public.usage_rollups REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_into_totals('1');

@@ -134,6 +134,11 @@ async def connection(database_url: str) -> AsyncGenerator[asyncpg.Connection]:
 @pytest.fixture
 def settings(database_url: str) -> Settings:
     """Limits that count attempts are off where a test does not speak about them."""
+    return quiet_settings(database_url)
+
+
+def quiet_settings(database_url: str) -> Settings:
+    """Without the limits that count attempts."""
     return Settings(
         jwt_secrets=(SECRET,),
         encryption_keys=(SECRET,),

@@ -19,7 +19,7 @@ from app.responses import Edge
 from app.settings import Settings
 from app.tokens.guard import require_token
 from tests.cast import Person, bearer
-from tests.conftest import SECRET, lifespan, new_database, running_app
+from tests.conftest import SECRET, lifespan, new_database, quiet_settings, running_app
 
 # what may be called without a credential; a new entry is made here on purpose
 PUBLIC = {
@@ -57,7 +57,7 @@ def filled(path: str) -> str:
 @pytest.fixture(scope="module")
 async def alice(server_url: str, template: str) -> AsyncGenerator[Person]:
     """One service and one account for all of these tests: they ask, and change nothing that another one needs."""
-    async with new_database(server_url, template) as url, running_app(quiet(url)) as client:
+    async with new_database(server_url, template) as url, running_app(quiet_settings(url)) as client:
         yield await Person.arrives(client, "alice@example.com")
 
 
@@ -72,18 +72,6 @@ async def credentials(alice: Person) -> dict[Any, dict[str, str]]:
     """The right header for each guard."""
     token = (await alice.creates_token())["token"]
     return {require_caller: alice.headers, require_token: bearer(token)}
-
-
-def quiet(url: str) -> Settings:
-    """Nothing here is about limits."""
-    return Settings(
-        jwt_secrets=(SECRET,),
-        encryption_keys=(SECRET,),
-        database_url=url,
-        login_limit=None,
-        login_client_limit=None,
-        registration_limit=None,
-    )
 
 
 def right(credentials: dict[Any, dict[str, str]], method: str, path: str) -> dict[str, str]:

@@ -22,5 +22,9 @@ series AS (
 SELECT d.day, CASE WHEN r.day IS NULL THEN 0 ELSE r.cost END AS cost
 FROM series AS s
 CROSS JOIN LATERAL (SELECT s.start_date + n AS day FROM generate_series(0, $4::date - s.start_date) AS n) AS d
-LEFT JOIN usage_rollups AS r ON r.user_id = $1 AND r.key_id = $2 AND r.model_id = $3 AND r.day = d.day
+LEFT JOIN usage_rollups AS r
+    ON
+        r.user_id = $1 AND r.key_id = $2 AND r.model_id = $3 AND r.day = d.day
+        -- a month's first day is at most so far away: bounds that are known before the series is
+        AND r.day BETWEEN LEAST($4::date - 30, $4::date - $5::integer) AND $4
 ORDER BY d.day

@@ -14,5 +14,7 @@ SELECT
     CASE WHEN r.day IS NULL THEN 0 ELSE r.tokens_reasoning END AS tokens_reasoning,
     CASE WHEN r.day IS NULL THEN 0 ELSE r.tokens_cached END AS tokens_cached
 FROM (SELECT $4::date + n AS day FROM generate_series(0, $5::date - $4::date) AS n) AS d
-LEFT JOIN usage_rollups AS r ON r.user_id = $1 AND r.key_id = $2 AND r.model_id = $3 AND r.day = d.day
+-- the bounds are there for the database's planner, which would rather read the days of all years
+LEFT JOIN usage_rollups AS r
+    ON r.user_id = $1 AND r.key_id = $2 AND r.model_id = $3 AND r.day = d.day AND r.day BETWEEN $4 AND $5
 ORDER BY d.day

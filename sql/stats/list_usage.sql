@@ -24,7 +24,9 @@ WITH used AS (
     LIMIT $10::bigint + 1
 ),
 
-page AS (
+-- Day after day until there are enough. Ordered by nothing else, so that nobody sorts what is in this order already, for which all
+-- days would have to be read; the last day is in there with all that may be wanted of it.
+enough AS (
     SELECT
         d.day, f.key_id, f.model_id, f.provider_id, f.requests, f.cost, f.byok_cost, f.tokens_input, f.tokens_output,
         f.tokens_reasoning, f.tokens_cached
@@ -49,7 +51,16 @@ page AS (
         ORDER BY u.key_id DESC, u.model_id DESC, u.provider_id DESC
         LIMIT $10
     ) AS f
-    ORDER BY d.day DESC, f.key_id DESC, f.model_id DESC, f.provider_id DESC
+    ORDER BY d.day DESC
+    FETCH FIRST $10 ROWS WITH TIES
+),
+
+page AS (
+    SELECT
+        day, key_id, model_id, provider_id, requests, cost, byok_cost, tokens_input, tokens_output, tokens_reasoning,
+        tokens_cached
+    FROM enough
+    ORDER BY day DESC, key_id DESC, model_id DESC, provider_id DESC
     LIMIT $10
 )
 

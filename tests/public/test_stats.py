@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import asyncpg
-import httpx
-import msgspec
 import pytest
 
-from app.settings import Settings
-from tests.accounts.bodies import assert_problem, assert_unauthenticated
-from tests.cast import Person, bearer
-from tests.conftest import SECRET, new_database, running_app
-from tests.usage.exports import ACTIVITY, exact, export, imports
+from app.usage import repository as usage
+from tests.cast import Person
+from tests.readers import AUGUST, Reader, today
+from tests.usage.exports import ACTIVITY, export, imports
+from tests.usage.facts import MEASURES, Fact, book, key_ids
 
-STATS = "/api/v1/stats"
-AUGUST = "start_date=2026-08-01&end_date=2026-08-31"
-MEASURES = ("requests", "cost", "byok_cost", "tokens_input", "tokens_output", "tokens_reasoning", "tokens_cached")
 NOTHING: dict[str, Any] = {f"total_{name}": 0 for name in MEASURES} | {"incomplete": []}
 WHOLE = {
     "total_requests": 159,
@@ -35,86 +29,11 @@ WHOLE = {
 }
 
 
-class Reader(msgspec.Struct):
-    """A program with somebody's API token."""
-
-    client: httpx.AsyncClient
-    headers: dict[str, str]
-    owner: Person
-
-    async def ask(self, query: str) -> httpx.Response:
-        """Whatever the answer."""
-        return await self.client.get(f"{STATS}?{query}" if query else STATS, headers=self.headers)
-
-    async def stats(self, query: str = "") -> dict[str, Any]:
-        """The answer, with exact numbers."""
-        answer = await self.ask(query)
-        assert answer.status_code == 200, answer.text
-        return exact(answer)
-
-    async def summary(self, query: str = AUGUST) -> dict[str, Any]:
-        """What it comes to."""
-        return (await self.stats(query))["summary"]
-
-    async def refused(self, query: str, status: int, code: str, pointer: str | None = None) -> None:
-        """As API.md has it, and the field is named."""
-        answer = await self.ask(query)
-        assert answer.status_code == status, (query, answer.text)
-        assert_problem(answer, status, code, pointer)
-
-
-async def reader_of(person: Person) -> Reader:
-    """A program of theirs."""
-    return Reader(person.client, bearer((await person.creates_token())["token"]), person)
-
-
-@pytest.fixture
-async def reader(alice: Person) -> Reader:
-    """Reads for Alice, who has nothing yet."""
-    return await reader_of(alice)
-
-
 @pytest.fixture
 async def rich(reader: Reader) -> Reader:
     """Reads for Alice, who has imported the real export."""
     await imports(reader.owner, ACTIVITY)
     return reader
-
-
-def today() -> date:
-    """The UTC day."""
-    return datetime.now(UTC).date()
-
-
-async def add_usage(connection: asyncpg.Connection, user_id: int, day: date, **measures: Any) -> None:
-    """One fact of that day behind the service's back, and the roll-ups that belong to it. What is not given is null."""
-    number = await connection.fetchval("SELECT count(*) FROM usage_facts")
-    names, given = ", ".join(MEASURES), [measures.get(name) for name in MEASURES]
-    await connection.execute(
-        f"""
-        INSERT INTO usage_facts (user_id, key_id, day, model_id, provider_id, source, {names})
-        VALUES ($1, 0, $2, 0, $3, 'export', $4, $5, $6, $7, $8, $9, $10)
-        """,  # noqa: S608 -- names from above
-        user_id,
-        day,
-        number,
-        *given,
-    )
-    await connection.execute("DELETE FROM usage_rollups WHERE user_id = $1 AND day = $2", user_id, day)
-    known = ", ".join(f"{name}_known" for name in MEASURES)
-    await connection.execute(
-        f"""
-        INSERT INTO usage_rollups (user_id, key_id, model_id, day, facts, {names}, {known})
-        SELECT user_id, sums.key_id, sums.model_id, day, count(*), {", ".join(f"sum({name})" for name in MEASURES)},
-            {", ".join(f"count({name})" for name in MEASURES)}
-        FROM usage_facts
-        CROSS JOIN (VALUES (0, 0), (0, -1), (-1, 0), (-1, -1)) AS sums (key_id, model_id)
-        WHERE user_id = $1 AND day = $2
-        GROUP BY user_id, sums.key_id, sums.model_id, day
-        """,  # noqa: S608 -- names from above
-        user_id,
-        day,
-    )
 
 
 # --- the real export
@@ -144,11 +63,25 @@ async def test_days_add_up_to_the_whole(rich: Reader) -> None:
 
 
 async def test_money_is_a_json_number_with_exact_digits(rich: Reader) -> None:
-    answer = await rich.ask(AUGUST)
+    answer = await rich.get("stats", AUGUST)
     assert b'"total_cost":1.071850,' in answer.content
     await imports(rich.owner, export({"generation_id": "x", "cost_total": "123456789.00000000000000000001"}))
-    answer = await rich.ask(AUGUST)
+    answer = await rich.get("stats", AUGUST)
     assert b'"total_cost":123456790.07185000000000000001,' in answer.content
+
+
+async def test_a_million_times_a_millionth_is_one(reader: Reader, connection: asyncpg.Connection) -> None:
+    async with connection.transaction():
+        await usage.begin_change(connection, reader.owner.id)
+        await connection.execute(
+            """
+            INSERT INTO usage_facts (user_id, key_id, day, model_id, provider_id, source, cost)
+            SELECT $1, 0, '2026-08-01'::date + n % 31, 0, n, 'export', 0.000001 FROM generate_series(1, 1000000) AS n
+            """,
+            reader.owner.id,
+        )
+        await usage.refresh_days(connection, reader.owner.id, [date(2026, 8, day) for day in range(1, 32)])
+    assert b'"total_cost":1.000000,' in (await reader.get("stats", AUGUST)).content
 
 
 async def test_importing_again_changes_no_figure(rich: Reader) -> None:
@@ -189,7 +122,7 @@ async def test_data_as_of_is_the_oldest_among_the_selected_keys(reader: Reader, 
 async def test_thirty_days_with_today_are_the_default(reader: Reader, connection: asyncpg.Connection) -> None:
     last = today()
     for back, requests in ((-1, 1000), (0, 1), (29, 20), (30, 300)):
-        await add_usage(connection, reader.owner.id, last - timedelta(days=back), requests=requests)
+        await book(connection, reader.owner.id, Fact(last - timedelta(days=back), requests=requests))
     stats = await reader.stats()
     if today() != last:
         pytest.skip("midnight passed")
@@ -205,9 +138,9 @@ async def test_thirty_days_with_today_are_the_default(reader: Reader, connection
 async def test_days_end_with_today(reader: Reader, connection: asyncpg.Connection, days: int) -> None:
     last = today()
     for back in {0, days - 1}:
-        await add_usage(connection, reader.owner.id, last - timedelta(days=back), requests=1)
-    await add_usage(connection, reader.owner.id, last - timedelta(days=days), requests=1000)
-    await add_usage(connection, reader.owner.id, last + timedelta(days=1), requests=1000)
+        await book(connection, reader.owner.id, Fact(last - timedelta(days=back), requests=1))
+    await book(connection, reader.owner.id, Fact(last - timedelta(days=days), requests=1000))
+    await book(connection, reader.owner.id, Fact(last + timedelta(days=1), requests=1000))
     stats = await reader.stats(f"days={days}")
     if today() != last:
         pytest.skip("midnight passed")
@@ -230,7 +163,7 @@ async def test_key_selects_its_own_usage(reader: Reader, connection: asyncpg.Con
         reader.owner,
         export(*({"generation_id": one, "api_key_name": name, "cost_total": cost} for one, name, cost in rows)),
     )
-    keys = dict(await connection.fetch("SELECT name, id FROM openrouter_keys WHERE user_id = $1", reader.owner.id))
+    keys = await key_ids(connection, reader.owner.id)
     assert (await reader.summary(f"{AUGUST}&api_key_id={keys['a']}"))["total_cost"] == Decimal("0.1")
     b = await reader.summary(f"{AUGUST}&api_key_id={keys['b']}")
     assert (b["total_cost"], b["total_requests"]) == (Decimal("0.023"), 2)
@@ -269,7 +202,7 @@ async def test_key_and_model_select_what_belongs_to_both(reader: Reader, connect
             )
         ),
     )
-    keys = dict(await connection.fetch("SELECT name, id FROM openrouter_keys WHERE user_id = $1", reader.owner.id))
+    keys = await key_ids(connection, reader.owner.id)
     for model, key, cost in (("x", "k", "0.1"), ("y", "k", "0.02"), ("y", "l", "0.003"), ("x", "l", "0")):
         summary = await reader.summary(f"{AUGUST}&model={model}&api_key_id={keys[key]}")
         assert summary["total_cost"] == Decimal(cost), (model, key)
@@ -289,15 +222,15 @@ async def test_selection_with_nothing_in_it_is_zero(reader: Reader) -> None:
 
 
 async def test_sum_over_nothing_but_nulls_is_null(reader: Reader, connection: asyncpg.Connection) -> None:
-    await add_usage(connection, reader.owner.id, date(2026, 8, 1))
-    await add_usage(connection, reader.owner.id, date(2026, 8, 2))
+    await book(connection, reader.owner.id, Fact(date(2026, 8, 1)))
+    await book(connection, reader.owner.id, Fact(date(2026, 8, 2)))
     assert await reader.summary() == {f"total_{name}": None for name in MEASURES} | {"incomplete": [*MEASURES]}
 
 
 async def test_sum_skips_nulls_and_says_so(reader: Reader, connection: asyncpg.Connection) -> None:
-    await add_usage(connection, reader.owner.id, date(2026, 8, 1), requests=3, cost=Decimal("0.5"), tokens_input=10)
-    await add_usage(connection, reader.owner.id, date(2026, 8, 1), requests=4, tokens_input=0)
-    await add_usage(connection, reader.owner.id, date(2026, 8, 2), requests=5, cost=Decimal("0.25"), tokens_cached=1)
+    await book(connection, reader.owner.id, Fact(date(2026, 8, 1), requests=3, cost=Decimal("0.5"), tokens_input=10))
+    await book(connection, reader.owner.id, Fact(date(2026, 8, 1), provider="p", requests=4, tokens_input=0))
+    await book(connection, reader.owner.id, Fact(date(2026, 8, 2), requests=5, cost=Decimal("0.25"), tokens_cached=1))
     assert await reader.summary() == {
         "total_requests": 12,
         "total_cost": Decimal("0.75"),
@@ -314,123 +247,24 @@ async def test_sum_skips_nulls_and_says_so(reader: Reader, connection: asyncpg.C
 
 
 async def test_known_zero_is_zero_and_not_null(reader: Reader, connection: asyncpg.Connection) -> None:
-    await add_usage(connection, reader.owner.id, date(2026, 8, 1), **dict.fromkeys(MEASURES, 0))
+    await book(connection, reader.owner.id, Fact(date(2026, 8, 1), **dict.fromkeys(MEASURES, 0)))
     assert await reader.summary() == NOTHING
-
-
-# --- refusals
-
-
-@pytest.fixture(scope="module")
-async def asker(server_url: str, template: str) -> AsyncGenerator[Reader]:
-    """Reads for somebody who has nothing; one for all refusals, because they change nothing."""
-    async with new_database(server_url, template) as url, running_app(quiet(url)) as client:
-        yield await reader_of(await Person.arrives(client, "alice@example.com"))
-
-
-def quiet(url: str) -> Settings:
-    """Nothing here is about limits."""
-    return Settings(
-        jwt_secrets=(SECRET,),
-        encryption_keys=(SECRET,),
-        database_url=url,
-        login_limit=None,
-        login_client_limit=None,
-        registration_limit=None,
-    )
-
-
-BAD_SELECTIONS = {
-    "days": (
-        "0", "-1", "3661", "1e3", "abc", "+5", "%205", "5%20", "05", "5.0", "", "%D9%A5", "%EF%BC%95", "0x1", "1_0",
-        "true", "null", str(2**31), str(2**63), "9" * 30, "9" * 5000, "%00", "5%00", "5&days=5", "5&days=6", "5;x",
-        f"5&{AUGUST}", "5&start_date=2026-08-01", "5&end_date=2026-08-01",
-    ),
-    "start_date": tuple(
-        f"{start}&end_date=2026-12-01"
-        for start in (
-            "2026-02-30", "2026-13-01", "2026-8-1", "today", "", "null", "2026-08-01T00:00:00Z", "10000-01-01", "0000-01-01",
-            "-2026-08-01", "infinity", "-infinity", "0", "1787608818", "2026-08-01%00", "20260801", "2026-W31-1",
-            "+2026-08-01", "%D9%A2%D9%A0%D9%A2%D9%A6-08-01", "2026-08-01%20", "2026-08-01&start_date=2026-08-01",
-        )
-    ),
-    "end_date": (
-        "2026-02-30&start_date=2026-02-01", "&start_date=2026-02-01", "2026-08-01&start_date=2026-08-02",
-        "2026-08-24&start_date=2016-08-16", "9999-12-31&start_date=0001-01-01", "x&start_date=2026-02-01",
-        "9999-12-31&start_date=2999-12-31",
-    ),
-    "api_key_id": (
-        "0", "-1", "01", "+1", "%201", "1.0", "1e3", "x", "", "%00", "%D9%A1", str(2**63), str(2**64), "9" * 30, "null",
-        "1&api_key_id=1",
-    ),
-    "model": ("%00", "a%00b", "a&model=a", "a&model=b"),
-    "unknown": ("1", ""),
-    "key_id": ("1",),
-    "user_id": ("1",),
-    "limit": ("1",),
-    "timezone": ("UTC",),
-    "Days": ("1",),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("field", BAD_SELECTIONS)
-async def test_bad_selections_are_refused_and_the_field_is_named(asker: Reader, field: str) -> None:
-    for value in BAD_SELECTIONS[field]:
-        await asker.refused(f"{field}={value}", 422, "invalid", f"#/{field}")
-
-
-async def test_one_date_alone_is_refused_and_the_other_one_named(asker: Reader) -> None:
-    await asker.refused("start_date=2026-08-01", 422, "invalid", "#/end_date")
-    await asker.refused("end_date=2026-08-01", 422, "invalid", "#/start_date")
-
-
-async def test_queries_that_are_no_utf8_or_endless_are_refused(asker: Reader) -> None:
-    for query in ("model=%ff", "days=%ff", "%ff=1", "model=%ed%a0%80", "a[]=1", "&".join(["days=1"] * 1000)):
-        await asker.refused(query, 422, "invalid")
-
-
-async def test_key_that_does_not_exist_is_not_found(asker: Reader) -> None:
-    for key in ("999999", str(2**63 - 1)):
-        await asker.refused(f"api_key_id={key}", 404, "not_found")
-
-
-async def test_reading_needs_an_api_token(asker: Reader) -> None:
-    assert_unauthenticated(await asker.client.get(STATS), credential_sent=False)
-    for credential in ("x", asker.owner.tokens["access_token"], asker.owner.tokens["refresh_token"]):
-        assert_unauthenticated(await asker.client.get(STATS, headers=bearer(credential)), credential_sent=True)
-    # who is not let in does not learn what is wrong with the query
-    assert_unauthenticated(await asker.client.get(f"{STATS}?days=0"), credential_sent=False)
-
-
-async def test_head_is_get_without_a_body(asker: Reader) -> None:
-    answer = await asker.client.head(STATS, headers=asker.headers)
-    assert (answer.status_code, answer.content) == (200, b"")
 
 
 # --- whose
 
 
-async def test_nobody_sees_anything_of_anybody_else(rich: Reader, bob: Person, connection: asyncpg.Connection) -> None:
-    canary = export({"generation_id": "canary", "model_permaslug": "canary/model", "api_key_name": "canary key"})
-    await imports(rich.owner, canary)
-    keys = await connection.fetch("SELECT id FROM openrouter_keys WHERE user_id = $1", rich.owner.id)
-    theirs = await reader_of(bob)
-    for query in (AUGUST, "", "days=3660", f"{AUGUST}&model=canary/model"):
-        stats = await theirs.stats(query)
-        assert (stats["summary"], stats["data_as_of"]) == (NOTHING, None), query
-    for (key,) in keys:
-        answer = await theirs.ask(f"{AUGUST}&api_key_id={key}")
-        assert_problem(answer, 403, "not_yours")
-        assert "canary" not in answer.text
-    # and the same model of one's own is one's own
-    await imports(bob, export({"generation_id": "canary", "model_permaslug": "canary/model", "cost_total": "7"}))
-    assert (await theirs.summary(f"{AUGUST}&model=canary/model"))["total_cost"] == 7
-    assert (await rich.summary(f"{AUGUST}&model=canary/model"))["total_cost"] == Decimal("0.1")
+async def test_model_that_others_use_too_counts_for_each_alone(reader: Reader, bob: Person) -> None:
+    for person, cost in ((reader.owner, "0.1"), (bob, "7")):
+        await imports(person, export({"generation_id": "1", "model_permaslug": "a/model", "cost_total": cost}))
+    theirs = await Reader.of(bob, "/api/v1")
+    assert (await theirs.summary(f"{AUGUST}&model=a/model"))["total_cost"] == 7
+    assert (await reader.summary(f"{AUGUST}&model=a/model"))["total_cost"] == Decimal("0.1")
 
 
 async def test_usage_without_a_key_cannot_be_asked_for_by_the_row_that_stands_for_it(rich: Reader) -> None:
     for key in ("0", "-1"):
-        await rich.refused(f"{AUGUST}&api_key_id={key}", 422, "invalid", "#/api_key_id")
+        await rich.refused("stats", f"{AUGUST}&api_key_id={key}", 422, "invalid", "#/api_key_id")
     assert await rich.summary(f"{AUGUST}&model=") == NOTHING
 
 

@@ -21,9 +21,14 @@ CSV = {"Content-Type": "text/csv"}
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
+def exact_text(text: bytes | str) -> Any:
+    """JSON with its numbers as they were written."""
+    return _decode(text)
+
+
 def exact(answer: httpx.Response) -> Any:
     """A JSON answer with its numbers as they were written."""
-    return _decode(answer.content)
+    return exact_text(answer.content)
 
 
 def export(*rows: dict[str, object], columns: Iterable[str] = ()) -> bytes:

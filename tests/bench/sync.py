@@ -8,15 +8,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 import asyncpg
 import httpx
-import psutil
 
 from app import embedded, migrate
 from app.database import Database
@@ -26,6 +22,7 @@ from app.simulator.server import Simulator, serving
 from app.simulator.world import Key, World
 from app.usage.openrouter import OpenRouter
 from app.usage.reading import Sync
+from tests.bench.machine import resident_mib, temporary_folder
 from tests.conftest import SECRET
 from tests.processes import running_server
 
@@ -48,14 +45,6 @@ async def measure(keys: int, rounds: int, latency_ms: float) -> None:
             async with running_server(place.url, log, OPENROUTER_BASE_URL=simulator.base_url) as client:
                 await run_rounds(place.url, simulator, client, rounds)
         print(f"lines in the service's log that tell of failures: {log.read_text().count('failed')}")
-
-
-@contextmanager
-def temporary_folder() -> Generator[Path]:
-    """As root the database runs under another user, who must be able to go there."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 async def store(url: str, simulator: Simulator, made: Sequence[Key]) -> None:
@@ -94,7 +83,7 @@ async def run_rounds(url: str, simulator: Simulator, client: httpx.AsyncClient, 
         seconds = time.perf_counter() - started
         print(
             f"round {number + 1}: {seconds:.1f} s, {simulator.calls() - calls} calls, at most {connections} connections, "
-            f"{resident_mib():.0f} MiB resident"
+            f"{resident_mib(client):.0f} MiB resident"
         )
     asking.cancel()
     waits, refused = await asking
@@ -115,13 +104,6 @@ async def ask_all_the_while(client: httpx.AsyncClient) -> tuple[list[float], int
             await asyncio.sleep(0.02)
     except asyncio.CancelledError:
         return waits, refused
-
-
-def resident_mib() -> float:
-    """Of the largest process of the service: the worker."""
-    mine = psutil.Process().children(recursive=True)
-    found = [process.memory_info().rss for process in mine if "python" in process.name()]
-    return max(found) / 1024 / 1024
 
 
 if __name__ == "__main__":

@@ -22,6 +22,11 @@ OTHER_PASSWORD = "a different battery of horses"
 
 @pytest.fixture
 def environment(database_url: str) -> dict[str, str]:
+    return environment_of(database_url)
+
+
+def environment_of(database_url: str) -> dict[str, str]:
+    """Of a command that is to work on a certain database."""
     secret = base64.urlsafe_b64encode(SECRET).decode()
     return {**os.environ, "DATABASE_URL": database_url, "JWT_SECRETS": secret, "ENCRYPTION_KEYS": secret}
 

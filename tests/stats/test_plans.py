@@ -80,12 +80,18 @@ def asked(filled: Filled, selection: str) -> tuple[Any, ...]:
 
 async def plans(connection: asyncpg.Connection, query: Query[Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
     """As it is planned for these arguments, and as for any: the database does the one or the other."""
-    literals = ", ".join("NULL" if value is None else f"'{value}'" for value in arguments)
+    literals = ", ".join(map(_literal, arguments))
     await connection.execute(f"PREPARE hot AS {query.sql}")
     try:
         return iter([await _plan(connection, mode, literals) for mode in ("force_custom_plan", "force_generic_plan")])
     finally:
         await connection.execute("DEALLOCATE hot")
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list):
+        return f"'{{{', '.join('NULL' if item is None else str(item) for item in value)}}}'"
+    return "NULL" if value is None else f"'{value}'"
 
 
 async def _plan(connection: asyncpg.Connection, mode: str, literals: str) -> Any:
@@ -121,9 +127,11 @@ async def assert_reads(
         assert at_least <= rows_read(plan) <= at_most, [(scan["Node Type"], scan.get("Index Cond")) for scan in found]
 
 
+@pytest.mark.parametrize("count", [1, 40], ids=["alone", "with others"])
 @pytest.mark.parametrize("selection", SELECTIONS)
-async def test_totals_read_a_row_a_day(filled: Filled, selection: str) -> None:
-    await assert_reads(filled, repository._sum_usage, asked(filled, selection), DAYS, DAYS)
+async def test_totals_read_a_row_a_day_for_each_who_asks(filled: Filled, selection: str, count: int) -> None:
+    together = tuple([value] * count for value in asked(filled, selection))
+    await assert_reads(filled, repository._sum_usage, together, DAYS * count, DAYS * count)
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)

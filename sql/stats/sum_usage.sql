@@ -7,8 +7,15 @@
 -- $5 start_dates date[]
 -- $6 end_dates date[]
 
+-- the planner must not see how long they are: for short ones it would plan each call anew, which takes longer than the call
+WITH given AS MATERIALIZED (
+    SELECT
+        $1::bigint [] AS user_ids, $2::bigint [] AS key_ids, $3::text [] AS models,
+        $4::integer [] AS days, $5::date [] AS start_dates, $6::date [] AS end_dates
+),
+
 -- as in stats/find_selection
-WITH selection AS (
+selection AS (
     SELECT
         a.number, a.user_id, clock.today,
         -- the last so many days with today, or the days as given
@@ -29,7 +36,8 @@ WITH selection AS (
         COALESCE(a.key_id, -1) AS key_id,
         CASE WHEN a.model IS NULL THEN -1 ELSE COALESCE((SELECT m.id FROM models AS m WHERE m.slug = a.model), -2) END
             AS model_id
-    FROM unnest($1::bigint [], $2::bigint [], $3::text [], $4::integer [], $5::date [], $6::date [])
+    FROM given AS g
+    CROSS JOIN LATERAL unnest(g.user_ids, g.key_ids, g.models, g.days, g.start_dates, g.end_dates)
         WITH ORDINALITY AS a (user_id, key_id, model, days, start_date, end_date, number)
     CROSS JOIN (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS clock
 )

@@ -5,8 +5,7 @@ On every PostgreSQL that the tests run on; nothing is forbidden to the planner.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,16 +17,12 @@ from app.database import Query, sql_folder
 from app.stats import repository
 from tests.bench.store import Store, fill
 from tests.conftest import admin, new_database
+from tests.plans import BY_INDEX, plans, rows_read, scans
 from tests.readers import today
 
 STORE = Store(users=50, keys=4, models=8, days=50)
 DAYS, LIMIT, PAGE = 30, 101, 2000
 LARGE = {"usage_facts", "usage_rollups", "usage_totals"}
-BY_INDEX = {
-    "Index Scan",
-    "Index Only Scan",
-    "Bitmap Heap Scan",
-}  # the last one after a scan of an index, which is in there too
 
 
 class Filled(msgspec.Struct):
@@ -78,53 +73,14 @@ def asked(filled: Filled, selection: str) -> tuple[Any, ...]:
     return filled.user_id, key_id, "maker/model-7" if "model" in selection else None, DAYS, None, None
 
 
-async def plans(connection: asyncpg.Connection, query: Query[Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
-    """As it is planned for these arguments, and as for any: the database does the one or the other."""
-    literals = ", ".join(map(_literal, arguments))
-    await connection.execute(f"PREPARE hot AS {query.sql}")
-    try:
-        return iter([await _plan(connection, mode, literals) for mode in ("force_custom_plan", "force_generic_plan")])
-    finally:
-        await connection.execute("DEALLOCATE hot")
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, list):
-        return f"'{{{', '.join('NULL' if item is None else str(item) for item in value)}}}'"
-    return "NULL" if value is None else f"'{value}'"
-
-
-async def _plan(connection: asyncpg.Connection, mode: str, literals: str) -> Any:
-    await connection.execute(f"SET plan_cache_mode = {mode}")
-    text = await connection.fetchval(f"EXPLAIN (FORMAT JSON, ANALYZE) EXECUTE hot({literals})")
-    return json.loads(text)[0]["Plan"]
-
-
-def scans(plan: Any) -> Iterator[Any]:
-    """Those of the large tables."""
-    if plan.get("Relation Name") in LARGE:
-        yield plan
-    for inner in plan.get("Plans", []):
-        yield from scans(inner)
-
-
-def rows_read(plan: Any) -> float:
-    """What is read and thrown away counts too."""
-    return sum(
-        (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) + scan.get("Rows Removed by Index Recheck", 0))
-        * scan["Actual Loops"]
-        for scan in scans(plan)
-    )
-
-
 async def assert_reads(
     filled: Filled, query: Query[Any], arguments: tuple[Any, ...], at_least: int, at_most: int
 ) -> None:
     """By an index, and so many rows."""
     for plan in await plans(filled.connection, query, arguments):
-        found = list(scans(plan))
+        found = scans(plan, LARGE)
         assert {scan["Node Type"] for scan in found} <= BY_INDEX
-        assert at_least <= rows_read(plan) <= at_most, [(scan["Node Type"], scan.get("Index Cond")) for scan in found]
+        assert at_least <= rows_read(found) <= at_most, [(scan["Node Type"], scan.get("Index Cond")) for scan in found]
 
 
 @pytest.mark.parametrize("count", [1, 40], ids=["alone", "with others"])

@@ -16,6 +16,7 @@ from app.limits import Limit
 from app.tokens import repository, secret
 from app.tokens.structs import Verdict
 from tests.conftest import admin, new_database
+from tests.plans import BY_INDEX, plans, rows_read, scans
 
 LONG = 60 * 10**7  # a sixtieth of it is months: the clock is where the test says it is, by moving the meter instead
 BUCKETS = 61  # a window and the part of a sub-bucket that juts out of it
@@ -149,6 +150,28 @@ async def test_meters_are_updated_in_place(tokens: Tokens) -> None:
     assert updates >= 600
     assert in_place > 0.9 * updates
     assert await tokens.connection.fetchval("SELECT pg_relation_size('api_token_meters')") <= 3 * 8192
+
+
+async def test_statement_reads_only_the_tokens_it_is_asked_about(tokens: Tokens) -> None:
+    await tokens.connection.execute(
+        """
+        WITH made AS (
+            INSERT INTO api_tokens (user_id, token_hash, name, hint, created_at)
+            SELECT $1, sha256(n::text::bytea), 'n', 'h', now() FROM generate_series(1, 5000) AS n
+            RETURNING id
+        )
+        INSERT INTO api_token_meters (token_id) SELECT id FROM made
+        """,
+        tokens.user_id,
+    )
+    await tokens.connection.execute("VACUUM ANALYZE")
+    digests = [rf"\\x{digest.hex()}" for digest in tokens.digests]
+    arguments = (digests, [1] * len(digests), 100, 3600)
+    for plan in await plans(tokens.connection, repository._authorize, arguments):
+        for table, most in (("api_tokens", 1), ("api_token_meters", 2)):
+            found = [scan for scan in scans(plan, {table}) if scan["Node Type"] != "ModifyTable"]
+            assert {scan["Node Type"] for scan in found} <= BY_INDEX
+            assert rows_read(found) == most * len(digests)
 
 
 # --- the rate limit

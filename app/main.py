@@ -14,7 +14,6 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
@@ -27,6 +26,7 @@ from app.accounts.structs import Policy
 from app.batching import ONE_LANE, Batcher, Lanes
 from app.cursors import Cursors
 from app.database import Database
+from app.description import Description, Money
 from app.errors import AppError, Unavailable
 from app.health import HealthController
 from app.keys.controller import KeysController
@@ -158,11 +158,12 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
             Exception: unexpected_problem,
         },
         request_max_body_size=BODY_MAX_BYTES,
+        plugins=[Money()],
         openapi_config=OpenAPIConfig(
             title="OpenRouter Watcher",
             version=__version__,
             path="/schema",
-            render_plugins=[JsonRenderPlugin()],
+            render_plugins=[Description()],
             components=Components(
                 security_schemes={
                     "access token": SecurityScheme(

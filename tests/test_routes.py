@@ -418,6 +418,25 @@ def test_description_says_which_routes_need_which_credential(description: dict[s
     assert set(names.values()) == set(description["components"]["securitySchemes"])
 
 
+def test_description_says_of_what_may_be_left_out_that_it_is_not_required_rather_than_null(
+    description: dict[str, Any],
+) -> None:
+    for path, item in description["paths"].items():
+        for parameter in [parameter for operation in item.values() for parameter in operation.get("parameters", [])]:
+            schema = parameter["schema"]
+            assert schema["type"] in {"string", "integer"}, f"{path} {parameter['name']}"
+            assert None not in schema.get("enum", [])
+            assert parameter["required"] == (parameter["in"] == "path")
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"), [("UsageEntry", "cost"), ("Summary", "total_cost"), ("Forecast", "low"), ("KeyEntry", "limit")]
+)
+def test_description_of_money_is_a_number(description: dict[str, Any], schema: str, name: str) -> None:
+    described = description["components"]["schemas"][schema]["properties"][name]
+    assert described["oneOf"] == [{"type": "number"}, {"type": "null"}]
+
+
 def test_description_of_every_error_is_a_problem(description: dict[str, Any]) -> None:
     for path, item in description["paths"].items():
         for method, operation in item.items():

@@ -10,7 +10,7 @@ from litestar.di import Provide
 from litestar.params import QueryParameter
 
 from app.errors import Invalid
-from app.requests import AnyConnection, parse_id_parameter
+from app.requests import ID_MAX, AnyConnection
 from app.stats.selection import DAYS_MAX, Selection, select
 
 Format = Literal["json", "csv"]
@@ -23,12 +23,11 @@ def read_selection(
     ] = None,
     start_date: Annotated[date | None, QueryParameter(description="first UTC day, with `end_date`")] = None,
     end_date: Annotated[date | None, QueryParameter(description="last UTC day, with `start_date`")] = None,
-    api_key_id: Annotated[str | None, QueryParameter(description="only this key")] = None,
+    api_key_id: Annotated[int | None, QueryParameter(ge=1, le=ID_MAX, description="only this key")] = None,
     model: Annotated[str | None, QueryParameter(description="only this model, by OpenRouter's permaslug")] = None,
 ) -> Selection:
     """Raises Invalid for a selection that contradicts itself."""
-    key_id = parse_id_parameter("api_key_id", api_key_id) if api_key_id is not None else None
-    return select(days, start_date, end_date, key_id, model)
+    return select(days, start_date, end_date, api_key_id, model)
 
 
 SELECTION = {"selection": Provide(read_selection, sync_to_thread=False)}

@@ -21,8 +21,9 @@ demo: .venv/embedded.installed ## the service on a simulated OpenRouter, with a 
 test: .venv/dev.installed ## all tests, against a real PostgreSQL
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
 
-bench: .venv/dev.installed ## measurements; see tests/bench
+bench: .venv/dev.installed ## measurements, an hour of them; see tests/bench
 	$(BIN)/python -m tests.bench.sync
+	$(BIN)/python -m tests.bench.stats
 
 check: .venv/dev.installed ## format, lint, types, import rules, migrations
 	$(BIN)/ruff format --check

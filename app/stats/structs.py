@@ -124,8 +124,8 @@ class Forecast(msgspec.Struct, frozen=True):
 
     month: Annotated[str, Meta(examples=["2026-11"])]
     cost: Decimal | None
-    low: Annotated[Decimal | None, Meta(description="four times in five it will not be less")]
-    high: Annotated[Decimal | None, Meta(description="four times in five it will not be more")]
+    low: Annotated[Decimal | None, Meta(description="nine times in ten it will not be less")]
+    high: Annotated[Decimal | None, Meta(description="nine times in ten it will not be more")]
     method: Literal["weekday_mean", "daily_mean", "none"]
     data_days: Annotated[int, Meta(description="how many completed days of the last 28 it goes by")]
 

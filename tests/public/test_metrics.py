@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -25,6 +27,7 @@ GAUGES = {
     "openrouter_key_limit_dollars", "openrouter_key_limit_remaining_dollars", "openrouter_credits_left_dollars",
     "openrouter_key_last_success_timestamp_seconds",
 }  # fmt: skip
+DOCUMENTATION = Path("docs/api.md").read_text(encoding="utf-8")
 PERIODS = ("today", "month", "all_time")
 
 
@@ -216,3 +219,11 @@ async def test_revoked_token_scrapes_nothing(reader: Reader) -> None:
     assert (await reader.owner.delete(f"/api/tokens/{token}")).status_code == 204
     answer = await reader.ask("metrics")
     assert (answer.status_code, "openrouter_" in answer.text) == (401, False)
+
+
+async def test_documentation_names_every_gauge_and_where_they_are(reader: Reader) -> None:
+    assert {name for name in GAUGES if name not in DOCUMENTATION} == set()
+    (path,) = re.findall(r"^ +metrics_path: (\S+)$", DOCUMENTATION, re.MULTILINE)
+    assert path == f"{reader.root}/metrics"
+    # whose type is Bearer, if nothing is said
+    assert re.search(r"^ +authorization:\n +credentials_file: ", DOCUMENTATION, re.MULTILINE)

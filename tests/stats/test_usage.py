@@ -343,3 +343,18 @@ async def test_negative_cost_stays_a_number(reader: Reader, connection: asyncpg.
     await book(connection, reader.owner.id, Fact(date(2026, 8, 1), cost=Decimal("-0.25")))
     (line,) = read_csv(await reader.csv())
     assert line["cost"] == "-0.25"
+
+
+# --- money
+
+
+async def test_money_keeps_every_digit_in_every_answer(reader: Reader, connection: asyncpg.Connection) -> None:
+    parts = (Decimal("123456789.1"), Decimal("0.00000000000000000001"))
+    facts = [Fact(date(2026, 8, 1), "k", "m", provider, cost=cost) for provider, cost in zip("ab", parts, strict=True)]
+    await book(connection, reader.owner.id, *facts)
+    written = "123456789.10000000000000000001"
+    summed = (await reader.get("stats", AUGUST)).text
+    # whole, and for a person also by day, by model and by key
+    assert summed.count(written) == (4 if reader.root == "/api" else 1)
+    assert set(costs(await reader.usage())) == {*parts}
+    assert {Decimal(line["cost"]) for line in read_csv(await reader.csv())} == {*parts}

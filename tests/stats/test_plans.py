@@ -15,13 +15,14 @@ import pytest
 
 from app.database import Query, sql_folder
 from app.stats import repository
+from app.stats.export import PAGE_ROWS
 from tests.bench.store import Store, fill
 from tests.conftest import admin, new_database
 from tests.plans import BY_INDEX, plans, rows_read, scans
 from tests.readers import today
 
 STORE = Store(users=50, keys=4, models=8, days=50)
-DAYS, LIMIT, PAGE = 30, 101, 2000
+DAYS, LIMIT = 30, 101
 LARGE = {"usage_facts", "usage_rollups", "usage_totals"}
 
 
@@ -119,7 +120,7 @@ async def test_keys_read_a_row_a_key_and_day(filled: Filled, selection: str) -> 
     await assert_reads(filled, repository._list_keys, cells(filled, selection), keys * DAYS, keys * DAYS)
 
 
-@pytest.mark.parametrize("limit", [LIMIT, PAGE])
+@pytest.mark.parametrize("limit", [LIMIT, PAGE_ROWS])
 @pytest.mark.parametrize("is_first", [True, False], ids=["first page", "later page"])
 @pytest.mark.parametrize("selection", SELECTIONS)
 async def test_page_of_usage_reads_the_days_that_it_tells(

@@ -23,9 +23,9 @@ from tests.readers import Reader
 from tests.usage.facts import Fact, book, key_ids
 
 PERIOD = "start_date=2026-01-01&end_date=2026-12-31"
-PAGES, ROWS = 5, 10_000
+PAGES, ROWS = 10, 10_000
 PATIENCE_SECONDS = 20
-PIECE_MAX_BYTES = 400_000  # of 2,000 rows
+PIECE_MAX_BYTES = 200_000  # of 1,000 rows
 
 
 class SlowReader:
@@ -87,7 +87,7 @@ async def client(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
 
 
 async def add_rows(connection: asyncpg.Connection, user_id: int) -> None:
-    """Five pages of a stream."""
+    """Ten pages of a stream."""
     days = [date(2026, 3, 1) + timedelta(days=n) for n in range(20)]
     cells = [(day, f"key {key}", f"maker/model-{model}") for day in days for key in range(10) for model in range(50)]
     await book(connection, user_id, *(Fact(*cell, cost=Decimal(n).scaleb(-6)) for n, cell in enumerate(cells)))

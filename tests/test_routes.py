@@ -415,6 +415,7 @@ def test_description_says_which_routes_need_which_credential(description: dict[s
         guard = next(guard for guard in names if guard in HANDLERS[method, path].resolve_guards())
         assert operation["security"] == [{names[guard]: []}], f"{method} {path}"
         assert "401" in operation["responses"], f"{method} {path}"
+        assert guard is not require_token or "429" in operation["responses"], f"{method} {path}"
     assert set(names.values()) == set(description["components"]["securitySchemes"])
 
 

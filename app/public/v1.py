@@ -12,7 +12,7 @@ from litestar.params import FromQuery, QueryParameter
 
 from app.cursors import ByTime, Cursors
 from app.database import Database
-from app.errors import Invalid, NotFound, NotYours, Unauthenticated, Unavailable
+from app.errors import Invalid, NotFound, NotYours, RateLimitReached, Unauthenticated, Unavailable
 from app.etags import make_etag
 from app.keys import repository as keys
 from app.pages import link_to_next, split_page
@@ -40,6 +40,8 @@ from app.stats.structs import Stats, UsagePage
 from app.tokens.guard import BearerRequest, require_token
 from app.usage.reading import Sync
 
+_GUARDED = (Unauthenticated, RateLimitReached, Unavailable)
+
 
 class PublicController(Controller):
     """Read only, and only what belongs to the token's owner.
@@ -59,7 +61,7 @@ class PublicController(Controller):
         operation_id="getPublicStats",
         summary="What was spent and used",
         response_headers=[ETAG_HEADER],
-        responses=NOT_MODIFIED | problems(Unauthenticated, NotYours, NotFound, Invalid, Unavailable),
+        responses=NOT_MODIFIED | problems(*_GUARDED, NotYours, NotFound, Invalid),
     )
     async def get_stats(self, request: BearerRequest, selection: NamedDependency[Selection]) -> Response[Stats]:
         """The sums of a period, over all keys and models or of one."""
@@ -78,7 +80,7 @@ class PublicController(Controller):
         summary="Usage by day, key, model and provider, newest first",
         operation_class=UsageOperation,
         response_headers=[ETAG_HEADER],
-        responses=NOT_MODIFIED | problems(Unauthenticated, NotYours, NotFound, Invalid, Unavailable),
+        responses=NOT_MODIFIED | problems(*_GUARDED, NotYours, NotFound, Invalid),
     )
     async def list_usage(
         self,
@@ -101,7 +103,7 @@ class PublicController(Controller):
         operation_id="listPublicKeys",
         summary="The OpenRouter keys, newest first",
         response_headers=[ETAG_HEADER],
-        responses=NOT_MODIFIED | problems(Unauthenticated, Invalid, Unavailable),
+        responses=NOT_MODIFIED | problems(*_GUARDED, Invalid),
     )
     async def list_keys(
         self,
@@ -132,7 +134,7 @@ class PublicController(Controller):
         operation_id="getPublicMetrics",
         summary="The figures as gauges for Prometheus",
         media_type=MediaType.TEXT,
-        responses=problems(Unauthenticated, Unavailable),
+        responses=problems(*_GUARDED),
     )
     async def get_metrics(self, request: BearerRequest, sync: NamedDependency[Sync]) -> Response[Any]:
         """By key and model: today, this UTC month, all time; limits, what is left of them, and credits."""
@@ -147,7 +149,7 @@ class PublicController(Controller):
         "/token",
         operation_id="getCallingToken",
         summary="The token that makes this request",
-        responses=problems(Unauthenticated, Unavailable),
+        responses=problems(*_GUARDED),
     )
     async def get_token(self, request: BearerRequest) -> CallingToken:
         """As its owner sees it in the list, this request counted."""

@@ -55,7 +55,7 @@ async def served(
 ) -> AsyncGenerator[Served]:
     """With somebody's usage."""
     log: Path = tmp_path_factory.mktemp("served") / "log"
-    async with new_database(server_url, template) as url, running_server(url, log) as client:
+    async with new_database(server_url, template) as url, running_server(url, log, PUBLIC_RATE_LIMIT="off") as client:
         connection = await asyncpg.connect(url)
         owner = await Person.is_there(client, connection, "alice@example.com", password_hash, SECRET)
         days = [today() - timedelta(days=back) for back in range(40)]

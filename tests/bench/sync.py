@@ -10,6 +10,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 
 import asyncpg
 import httpx
@@ -27,6 +28,7 @@ from tests.conftest import SECRET
 from tests.processes import running_server
 
 KEYS_PER_USER = 10
+DOLLARS_PER_ROUND = Decimal("0.000012345")
 
 
 async def measure(keys: int, rounds: int, latency_ms: float) -> None:
@@ -34,8 +36,6 @@ async def measure(keys: int, rounds: int, latency_ms: float) -> None:
     world = World(seed=1)
     account = world.add_account()
     made = [account.add_key(f"key {number}") for number in range(keys)]
-    for key in made:
-        account.spend(key, (key.created_at.microsecond + 1) * account.credits.scaleb(-9))
     with temporary_folder() as folder, embedded.running(folder) as place:
         await migrate.migrate(place.url)
         async with serving(world) as simulator:
@@ -44,6 +44,9 @@ async def measure(keys: int, rounds: int, latency_ms: float) -> None:
             log = folder / "service.log"
             async with running_server(place.url, log, OPENROUTER_BASE_URL=simulator.base_url) as client:
                 await run_rounds(place.url, simulator, client, rounds)
+        print(
+            f"booked of what was spent: {await booked(place.url)} of {sum(account.total(key) for key in made)} dollars"
+        )
         print(f"lines in the service's log that tell of failures: {log.read_text().count('failed')}")
 
 
@@ -67,10 +70,13 @@ async def store(url: str, simulator: Simulator, made: Sequence[Key]) -> None:
 
 
 async def run_rounds(url: str, simulator: Simulator, client: httpx.AsyncClient, rounds: int) -> None:
-    """Each makes every key due."""
+    """Each makes every key due, all of which have spent something meanwhile."""
+    (account,) = simulator.world.accounts
     connection = await asyncpg.connect(url)
     asking = asyncio.create_task(ask_all_the_while(client))
     for number in range(rounds):
+        for key in account.keys:
+            account.spend(key, DOLLARS_PER_ROUND)
         await connection.execute(
             "UPDATE openrouter_keys SET next_sync_at = now(), last_synced_at = NULL WHERE secret IS NOT NULL"
         )
@@ -90,6 +96,15 @@ async def run_rounds(url: str, simulator: Simulator, client: httpx.AsyncClient, 
     print(f"/readyz meanwhile: {len(waits)} times, median {statistics.median(waits) * 1000:.1f} ms, "
           f"longest {max(waits) * 1000:.0f} ms, {refused} not 200")  # fmt: skip
     await connection.close()
+
+
+async def booked(url: str) -> Decimal:
+    """Dollars, of all users."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval("SELECT sum(cost) FROM usage_totals WHERE key_id = -1 AND model_id = -1")
+    finally:
+        await connection.close()
 
 
 async def ask_all_the_while(client: httpx.AsyncClient) -> tuple[list[float], int]:

@@ -188,7 +188,7 @@ class OpenRouter:
             data, moment = await self._get(secret, "/credits", _Credits)
         except Refused:
             return None
-        _require_money(data.total_credits, data.total_usage)
+        _require_spent(data.total_credits, data.total_usage)
         return Credits(data.total_credits, data.total_usage, moment)
 
     async def workspaces(self, secret: str) -> list[str]:

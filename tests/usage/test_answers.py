@@ -198,6 +198,78 @@ async def test_absurd_activity_leaves_the_history_as_it_was(watch: Watching, cha
     assert await watch.total() == sum(before.values()) + Decimal("0.5")
 
 
+BAD_ACCOUNT = [
+    ("/keys", data(hash="f" * 63)),
+    ("/keys", data(hash="F" * 64)),
+    ("/keys", data(hash=...)),
+    ("/keys", data(hash=None)),
+    ("/keys", data(name=...)),
+    ("/keys", data(name=5)),
+    ("/keys", data(disabled="no")),
+    ("/keys", data(usage=-1)),
+    ("/keys", data(usage=1e9)),
+    ("/keys", data(usage_daily="NaN")),
+    ("/keys", data(byok_usage=...)),
+    ("/keys", data(limit=-1)),
+    ("/keys", data(expires_at="soon")),
+    ("/keys", lambda _: {"data": {}}),
+    ("/keys", lambda _: {"keys": []}),
+    ("/credits", data(total_credits=...)),
+    ("/credits", data(total_credits=-1)),
+    ("/credits", data(total_usage=-0.01)),
+    ("/credits", data(total_usage="NaN")),
+    ("/credits", data(total_usage=None)),
+    ("/credits", data(total_credits=1e9)),
+    ("/credits", lambda _: {"data": []}),
+    ("/workspaces", data(id=...)),
+    ("/workspaces", data(id=None)),
+    ("/workspaces", data(id="")),
+    ("/workspaces", data(id="a\u0000b")),
+    ("/workspaces", data(id="x" * 1000)),
+    ("/workspaces", lambda _: {"data": None}),
+]
+
+
+@pytest.mark.parametrize(("path", "change"), BAD_ACCOUNT, ids=range(len(BAD_ACCOUNT)))
+async def test_absurd_account_leaves_everything_as_it_was(
+    watch: Watching, path: str, change: Callable[[Any], Any]
+) -> None:
+    key = watch.account.add_key("prod")
+    watch.account.generate(5, per_day=5)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    before, costs = (
+        await watch.connection.fetch("SELECT * FROM openrouter_keys WHERE id <> $1", manager_id),
+        await watch.costs(),
+    )
+    watch.account.spend(key, Decimal("0.5"))
+    watch.account.add_key("new")
+    watch.world.faults.append(Fault("patch", path=path, change=change))
+    watch.passes(minutes=15)
+    assert (await watch.reads(manager_id)).status == "error"
+    assert await watch.connection.fetch("SELECT * FROM openrouter_keys WHERE id <> $1", manager_id) == before
+    assert await watch.costs() == costs
+    row = await watch.row(manager_id)
+    assert row["sync_error"].startswith("OpenRouter")
+    assert row["sync_error"].isprintable()
+    watch.world.faults.clear()
+    assert (await watch.reads(manager_id)).status == "ok"
+    assert await watch.total() == sum(costs.values()) + Decimal("0.5")
+
+
+async def test_odd_names_are_shown_without_what_is_no_text(watch: Watching) -> None:
+    """They are for people to look at, and no reason to know nothing of an account."""
+    key = watch.account.add_key("prod")
+    odd = data(name="a\u0000b\nc\u2028d" + "x" * 200, label="l\u0000" + "y" * 200)
+    watch.world.faults.append(Fault("patch", path="/keys", change=odd))
+    assert (await watch.reads(await watch.adds(watch.account.add_management_key("admin")))).status == "ok"
+    key_id = await watch.id_of(key)
+    assert key_id
+    row = await watch.row(key_id)
+    assert row["name"] == "a b c d" + "x" * 93
+    assert row["label"] == "l " + "y" * 98
+
+
 @pytest.mark.parametrize("path", ["/key", "/keys", "/credits", "/activity", "/workspaces"])
 @pytest.mark.parametrize("kind", ["html", "truncated_json", "reset"])
 async def test_account_is_read_whole_or_not_at_all(watch: Watching, path: str, kind: Any) -> None:

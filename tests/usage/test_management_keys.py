@@ -205,6 +205,38 @@ async def test_balance_of_the_account_is_kept(watch: Watching) -> None:
     assert (row["credits_bought"], row["credits_used"]) == (100, Decimal("12.5"))
 
 
+async def test_balance_that_is_refused_stays_as_it_was_known(watch: Watching) -> None:
+    watch.account.spend(watch.account.add_key("prod"), Decimal("12.5"))
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    before = await watch.row(manager_id)
+    watch.world.faults.append(Fault("status", status=403, path="/credits"))
+    watch.passes(minutes=15)
+    assert (await watch.reads(manager_id)).status == "ok"
+    row = await watch.row(manager_id)
+    assert [row[name] for name in ("credits_bought", "credits_used")] == [100, Decimal("12.5")]
+    assert row["credits_as_of"] == before["credits_as_of"]
+
+
+async def test_watched_key_shows_what_its_account_lists(watch: Watching) -> None:
+    key = watch.account.add_key("prod", limit=Decimal(5), limit_reset="daily")
+    watch.account.spend(key, Decimal("1.5"))
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    key_id = await watch.id_of(key)
+    assert key_id
+    expires_at = watch.world.clock.now() + DAY
+    shown = ("name", "label", "limit_usd", "limit_remaining", "limit_reset", "expires_at", "is_disabled")
+    row = await watch.row(key_id)
+    assert [row[name] for name in shown] == ["prod", key.label, 5, Decimal("3.5"), "daily", None, False]
+    key.name, key.limit, key.limit_reset, key.expires_at, key.disabled = "site", Decimal(7), None, expires_at, True
+    watch.passes(minutes=15)
+    await watch.reads(manager_id)
+    row = await watch.row(key_id)
+    assert [row[name] for name in shown] == ["site", key.label, 7, Decimal("5.5"), None, expires_at, True]
+    assert row["sync_status"] == "ok"
+
+
 async def test_zeros_of_an_account_that_has_spent_are_unknown(watch: Watching) -> None:
     key = watch.account.add_key("prod")
     watch.account.spend(key, Decimal(1))

@@ -210,13 +210,16 @@ class OpenRouter:
 
     async def listed_keys(self, secret: str, workspace: str | None) -> AsyncGenerator[list[KeyState]]:
         """All keys of a workspace in pages, disabled and expired ones too. Raises OpenRouterError."""
-        seen = 0
+        offset, seen = 0, set[str]()
         for _ in range(PAGES_MAX):
-            query = {"offset": seen, "include_disabled": "true", "include_expired": "true"} | _workspace(workspace)
+            query = {"offset": offset, "include_disabled": "true", "include_expired": "true"} | _workspace(workspace)
             rows, moment = await self._get(secret, "/keys", list[_ListedKey], query)
-            if not rows:  # the only end that does not depend on the size of a page
+            if seen.issuperset(
+                row.hash for row in rows
+            ):  # nothing new: an end that does not depend on the size of a page
                 return
-            seen += len(rows)
+            offset += len(rows)
+            seen.update(row.hash for row in rows)
             yield [_listed(row, workspace or "", moment) for row in rows]
 
     async def activity(self, secret: str, workspace: str | None, key_hash: str | None = None) -> Activity:

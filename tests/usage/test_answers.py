@@ -257,6 +257,23 @@ async def test_absurd_account_leaves_everything_as_it_was(
     assert await watch.total() == sum(costs.values()) + Decimal("0.5")
 
 
+@pytest.mark.parametrize("path", ["/keys", "/workspaces"])
+async def test_list_that_begins_again_comes_to_an_end(watch: Watching, path: str) -> None:
+    key = watch.account.add_key("prod")
+    manager = watch.account.add_management_key("admin")
+    manager_id = await watch.adds(manager)
+    pages: list[Any] = []
+
+    def first_page(answer: Any) -> Any:
+        pages.append(answer)
+        return pages[0]
+
+    watch.world.faults.append(Fault("patch", path=path, change=first_page))
+    assert (await watch.reads(manager_id)).status == "ok"
+    assert watch.simulator.calls(path) == 2
+    assert await watch.id_of(key)
+
+
 async def test_odd_names_are_shown_without_what_is_no_text(watch: Watching) -> None:
     """They are for people to look at, and no reason to know nothing of an account."""
     key = watch.account.add_key("prod")

@@ -11,6 +11,7 @@ from app.keys.structs import (
     Account,
     Claim,
     Credits,
+    Former,
     Holder,
     Identity,
     KeyEntry,
@@ -56,6 +57,7 @@ _set_adopted = Query("keys/set_adopted")
 _merge_listed = Query("keys/merge_listed")
 _list_watched = Query("keys/list_watched", Watched)
 _list_untold = Query("keys/list_untold", Untold)
+_list_former = Query("keys/list_former", Former)
 _set_managed = Query("keys/set_managed")
 _set_gone = Query("keys/set_gone")
 _set_unread = Query("keys/set_unread")
@@ -298,6 +300,11 @@ async def list_untold(
 ) -> list[Untold]:
     """Which keys may be counted twice once these workspaces' activity is booked."""
     return await _list_untold.fetch(db, user_id, workspaces, first_day, last_day)
+
+
+async def list_former(db: Executor, user_id: int, first_day: date) -> list[Former]:
+    """Which keys of a user were replaced since a day."""
+    return await _list_former.fetch(db, user_id, first_day)
 
 
 async def set_managed(connection: Connection, key_id: int, manager_id: int) -> None:

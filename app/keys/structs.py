@@ -213,6 +213,14 @@ class Untold(msgspec.Struct, frozen=True):
     last_day: date
 
 
+class Former(msgspec.Struct, frozen=True):
+    """A key that was read in a row until another one took its place."""
+
+    key_id: int
+    hash: str
+    last_day: date
+
+
 class PurgedHistory(msgspec.Struct, frozen=True):
     """A key whose history is to be removed."""
 

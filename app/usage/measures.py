@@ -20,6 +20,14 @@ def sum_of(one: Measures, other: Measures) -> Measures:
     return Measures(*(_sum(a, b) for a, b in pairs))
 
 
+def both_of(one: Activity, other: Activity) -> Activity:
+    """Of the days that both speak of."""
+    first_day, last_day = max(one.first_day, other.first_day), min(one.last_day, other.last_day)
+    one, other = within(one, first_day, last_day), within(other, first_day, last_day)
+    common = {cell: sum_of(measures, other.cells[cell]) for cell, measures in one.cells.items() if cell in other.cells}
+    return Activity(first_day, last_day, one.cells | other.cells | common)
+
+
 def rest_of(total: Activity, part: Activity) -> Activity:
     """What is left when a part is taken out, cell by cell, never below 0: the two were not read at the same moment."""
     cells = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
@@ -19,10 +20,10 @@ import msgspec
 from app.database import Connection, Database
 from app.errors import NotFound
 from app.keys import repository as keys
-from app.keys.structs import Claim, Credits, KeyState, Untold, Watched
+from app.keys.structs import Claim, Credits, Former, KeyState, Untold, Watched
 from app.keys.vault import OPENROUTER_KEY, Vault
 from app.usage import repository
-from app.usage.measures import rest_of, within
+from app.usage.measures import both_of, rest_of, within
 from app.usage.openrouter import Nonsense, OpenRouter, Refused
 from app.usage.structs import Activity, NameIds
 
@@ -98,20 +99,23 @@ class _Account:
         self._openrouter = sync.openrouter
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
         self._ids: dict[str, str | None] = {}
+        self._listed: dict[str, KeyState] = {}
+        self._former: dict[int, list[Former]] = defaultdict(list)
+        self._counted: set[tuple[str, date]] = set()
 
     async def read(self, own: KeyState) -> int:
         """How many facts were written."""
         # by our name for it: OpenRouter's id, None for the default one of an account that has no workspaces
         workspaces: dict[str, str | None] = {name: name for name in await self._openrouter.workspaces(self._secret)}
         self._ids = workspaces or {own.workspace: None}
-        listed = {key.hash: key for name in self._ids for key in await self._list(name)}
-        balance = await self._balance(listed.values())
+        self._listed = {key.hash: key for name in self._ids for key in await self._list(name)}
+        balance = await self._balance(self._listed.values())
         # Before the keys' own: what is used in between is then missing from the rest, rather than there twice.
         totals = {name: await self._openrouter.activity(self._secret, self._ids[name]) for name in self._ids}
         digest = await asyncio.to_thread(_digest, totals)
 
         async with self._sync.writing(self._claim) as connection:
-            watched, rows = await self._book_counters(connection, list(listed.values()))
+            watched, rows = await self._book_counters(connection, list(self._listed.values()))
             await keys.set_account(connection, self._claim.key_id, list(totals), balance)
             await keys.set_state(connection, self._claim.key_id, own)
             booked = await keys.find_activity_digest(connection, self._claim.key_id)
@@ -121,13 +125,15 @@ class _Account:
                 return rows
 
         window = _window(totals.values())
+        for former in await keys.list_former(self._sync.db, self._claim.user_id, window[0]):
+            self._former[former.key_id].append(former)
         for start in range(0, len(unread), KEYS_AT_ONCE):
-            rows += await self._read_watched(unread[start : start + KEYS_AT_ONCE], listed, window, digest)
+            rows += await self._read_watched(unread[start : start + KEYS_AT_ONCE], window, digest)
         for key in await keys.list_untold(self._sync.db, self._claim.user_id, list(totals), *window):
             rows += await self._read_untold(key)
-        for key in watched:
-            if key.is_forgotten:
-                await self._forget(key, totals)
+        elsewhere = {(key.hash, *window) for key in watched if key.is_forgotten}
+        for key_hash, first_day, last_day in elsewhere | {(key_hash, day, day) for key_hash, day in self._counted}:
+            await self._take_out(totals, key_hash, first_day, last_day)
         await self._book_totals(totals, own.workspace, digest)
         return rows
 
@@ -164,13 +170,29 @@ class _Account:
             except Refused:
                 return None
 
-    async def _read_watched(
-        self, watched: Sequence[Watched], listed: Mapping[str, KeyState], window: tuple[date, date], digest: bytes
-    ) -> int:
+    async def _tell(self, key: Watched | Untold) -> Activity | None:
+        """What was used in a row: with its key, and with those that it was before.
+
+        Where they were no keys of this account, only after it has become this one: of the days before, and of that of the change,
+        the counters tell.
+        """
+        activity = await self._ask(key.hash)
+        for former in self._former[key.key_id]:
+            if activity is None or former.hash in self._listed:  # which has a row of its own
+                continue
+            part = await self._ask(former.hash)
+            if part is not None and part.cells:
+                activity = both_of(activity, part)
+            else:
+                activity = within(activity, former.last_day + timedelta(days=1), activity.last_day)
+                self._counted.add((key.hash, former.last_day))
+        return activity
+
+    async def _read_watched(self, watched: Sequence[Watched], window: tuple[date, date], digest: bytes) -> int:
         """Without those that OpenRouter says nothing of, because they have just been deleted there."""
 
         async def ask(key: Watched) -> Activity | None:
-            return Activity(*window, {}) if listed[key.hash].is_unused else await self._ask(key.hash)
+            return Activity(*window, {}) if self._listed[key.hash].is_unused else await self._tell(key)
 
         answers = await _all_or_none([asyncio.create_task(ask(key)) for key in watched])
         told = {key.key_id: answer for key, answer in zip(watched, answers, strict=True) if answer is not None}
@@ -187,31 +209,33 @@ class _Account:
 
         Where OpenRouter does not say which part of it is the key's, the days become usage without a key.
         """
-        told = await self._ask(key.hash)
+        told = await self._tell(key)
         if not key.is_of_account and (told is None or not told.cells):
             return 0  # of another account
         activity = within(told or Activity(key.first_day, key.last_day, {}), key.first_day, key.last_day)
-        if activity.last_day < activity.first_day:  # midnight has passed meanwhile
-            return 0
         ids = await repository.name_ids(self._sync.db, [activity])
         async with self._sync.writing(self._claim) as connection:
             await keys.set_managed(connection, key.key_id, self._claim.key_id)
             return await self._book_activities(connection, {key.key_id: activity}, ids)
 
     async def _book_activities(self, connection: Connection, activities: Mapping[int, Activity], ids: NameIds) -> int:
-        first_day, last_day = _window(activities.values())
-        user_id, key_ids = self._claim.user_id, list(activities)
-        rows = await repository.book_activity(connection, user_id, activities, ids, first_day, last_day)
-        await keys.set_activity_days(connection, user_id, key_ids, first_day, last_day)
-        await repository.refresh_days(connection, user_id, _days(first_day, last_day))
+        windows: dict[tuple[date, date], dict[int, Activity]] = defaultdict(dict)
+        for key_id, activity in activities.items():
+            if activity.first_day <= activity.last_day:
+                windows[activity.first_day, activity.last_day][key_id] = activity
+        rows, user_id = 0, self._claim.user_id
+        for (first_day, last_day), told in windows.items():
+            rows += await repository.book_activity(connection, user_id, told, ids, first_day, last_day)
+            await keys.set_activity_days(connection, user_id, list(told), first_day, last_day)
+        await repository.refresh_days(connection, user_id, {day for window in windows for day in _days(*window)})
         return rows
 
-    async def _forget(self, key: Watched, totals: dict[str, Activity]) -> None:
-        """Takes a key whose history was deleted here out of what its workspaces have used."""
+    async def _take_out(self, totals: dict[str, Activity], key_hash: str, first_day: date, last_day: date) -> None:
+        """Takes a key out of what its workspaces have used: it is known from elsewhere, or not to be known any more."""
         for name, workspace in self._ids.items():
-            activity = await self._ask(key.hash, workspace)
+            activity = await self._ask(key_hash, workspace)
             if activity is not None:
-                totals[name] = rest_of(totals[name], activity)
+                totals[name] = rest_of(totals[name], within(activity, first_day, last_day))
 
     async def _book_totals(self, totals: Mapping[str, Activity], default: str, digest: bytes) -> None:
         """`default`: the name under which these days were booked, if the account had no workspaces then."""

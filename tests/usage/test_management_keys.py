@@ -560,3 +560,70 @@ async def test_history_that_is_deleted_while_the_account_is_read_stays_deleted(
     assert await watch.costs(await watch.id_of(kept)) == await truth(watch, kept)
     assert await watch.costs(0) == await truth(watch, None)
     assert await watch.connection.fetchval("SELECT sum(cost) FROM usage_rollups WHERE key_id = $1", dropped_id) is None
+
+
+# --- replaced keys
+
+
+async def test_key_that_was_replaced_and_is_listed_has_a_row_of_its_own_and_is_counted_once(watch: Watching) -> None:
+    before, now = watch.account.add_key("before"), watch.account.add_key("now")
+    key_id = await watch.adds(before, "prod")
+    watch.account.spend(before, Decimal(5))
+    await watch.reads(key_id)
+    change = register.Change(None, None, now.secret)
+    await register.change_key(watch.sync, watch.user_id, key_id, change, 10)
+    watch.passes(days=1)
+    before.disabled = True
+    watch.account.spend(now, Decimal("0.25"))
+    await watch.reads(key_id)
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    assert await watch.costs() == {TODAY: 5, TODAY + DAY: Decimal("0.25")}
+    assert await watch.costs(await watch.id_of(before)) == {TODAY: 5}
+    assert await watch.costs(await watch.id_of(now)) == {TODAY + DAY: Decimal("0.25")}
+
+
+@pytest.mark.parametrize("is_of_account", [True, False])
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_row_that_was_another_key_a_while_ago_keeps_what_it_counted(
+    watch: Watching, *, is_of_account: bool, is_deleted: bool
+) -> None:
+    """The account's activity tells of the key that is there now, and of the one before it only if that was one of its own."""
+    other = watch.account if is_of_account else watch.world.add_account()
+    before, now = other.add_key("before"), watch.account.add_key("now")
+    key_id = await watch.adds(before, "prod")
+    other.spend(before, Decimal(5))
+    await watch.reads(key_id)
+    watch.passes(days=1)
+    other.spend(before, Decimal("0.5"))
+    await watch.reads(key_id)
+    change = register.Change(None, None, now.secret)
+    await register.change_key(watch.sync, watch.user_id, key_id, change, 10)
+    other.delete_key(before)
+    watch.account.spend(now, Decimal("0.25"))
+    watch.passes(minutes=1)
+    await watch.reads(key_id)
+    watch.account.spend(None, Decimal(2))
+    if is_deleted:
+        await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=False)
+        watch.account.delete_key(now)
+    watch.passes(days=1)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    for _ in range(2):
+        await watch.reads(manager_id)
+        assert await watch.costs(key_id) == {TODAY: 5, TODAY + DAY: Decimal("0.75")}
+        assert await watch.costs(0) == {TODAY + DAY: 2}
+        watch.passes(days=1)
+    if not is_deleted:
+        watch.account.spend(now, Decimal(3))
+        await watch.reads(manager_id)
+        for _ in range(3):
+            watch.passes(days=11)
+            await watch.reads(manager_id)
+        watch.account.revise(watch.world.clock.now().date() - DAY, now, Decimal(4))
+        watch.passes(minutes=15)
+        await watch.reads(manager_id)
+        assert await watch.total(key_id) == Decimal("12.75")
+        assert await watch.connection.fetchval(
+            "SELECT count(*) FROM usage_facts WHERE key_id = $1 AND source = 'activity' AND is_counted", key_id
+        )  # by model again
+    await watch.assert_books_are_straight()

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.usage.measures import rest_of, sum_of, within
+from app.usage.measures import both_of, rest_of, sum_of, within
 from app.usage.money import is_money
 from app.usage.structs import Activity, Cell, Measures
 
@@ -40,6 +40,17 @@ def test_rest_is_what_the_part_leaves_and_never_below_nothing() -> None:
 def test_rest_of_what_is_not_known_is_not_known() -> None:
     total, part = Activity(DAY, DAY, {HERE: measures(None, "1")}), Activity(DAY, DAY, {HERE: measures(1, "1", "1")})
     assert rest_of(total, part).cells == {HERE: measures(None, "0")}
+
+
+def test_sum_of_two_speaks_of_the_days_that_both_do() -> None:
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    one = Activity(days[0], days[2], {Cell(day, "m", "p"): measures(1, "1") for day in days[:3]})
+    other = Activity(
+        days[1], days[3], {Cell(days[1], "m", "p"): measures(2, "2"), Cell(days[3], "m", "p"): measures(9, "9")}
+    )
+    assert both_of(one, other) == Activity(
+        days[1], days[2], {Cell(days[1], "m", "p"): measures(3, "3"), Cell(days[2], "m", "p"): measures(1, "1")}
+    )
 
 
 def test_part_between_two_days_is_never_more_than_the_whole() -> None:

@@ -1,4 +1,4 @@
-"""How does a sync of a key end? The claim's lease is kept while it is read, and what went wrong is noted with the key."""
+"""How is a key read, and how does that end? Its lease is kept meanwhile, and what went wrong is noted with the key."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import structlog
 from app.errors import Unavailable
 from app.keys import repository as keys
 from app.keys.structs import Claim, SyncReport, SyncStatus
-from app.keys.vault import CannotDecrypt
-from app.usage.openrouter import Busy, OpenRouterError, Unauthorized
-from app.usage.reading import LEASE_SECONDS, Sync, read_key
+from app.keys.vault import OPENROUTER_KEY, CannotDecrypt
+from app.usage import repository
+from app.usage.account import Account
+from app.usage.openrouter import Busy, Nonsense, OpenRouterError, Unauthorized
+from app.usage.reading import LEASE_SECONDS, Sync
 
 RENEWAL_SECONDS = LEASE_SECONDS / 4
 RELEASE_TIMEOUT_SECONDS = 2.0
@@ -32,7 +34,7 @@ async def sync_claimed(sync: Sync, claim: Claim) -> SyncReport:
     status: SyncStatus = "ok"
     renewal = asyncio.create_task(_keep_lease(sync, claim))
     try:
-        rows = await read_key(sync, claim)
+        rows = await _read(sync, claim)
     except keys.LeaseLost:
         status = "error"  # somebody else reads it by now, or it is deleted: there is nothing to note
     except asyncio.CancelledError:
@@ -53,6 +55,22 @@ async def sync_claimed(sync: Sync, claim: Claim) -> SyncReport:
         with suppress(asyncio.CancelledError):
             await renewal
     return SyncReport(started_at, datetime.now(UTC), rows, status)
+
+
+async def _read(sync: Sync, claim: Claim) -> int:
+    """How many facts were written. Raises OpenRouterError, CannotDecrypt, LeaseLost, Unavailable."""
+    secret = sync.vault.decrypt(claim.secret, user_id=claim.user_id, row_id=claim.key_id, purpose=OPENROUTER_KEY)
+    state = await sync.openrouter.own_key(secret)
+    if state.is_management != (claim.kind == "management"):
+        raise Nonsense("OpenRouter says that the key is of another kind than it was.")
+    if state.is_management:
+        return await Account(sync, claim, secret).read(state)
+    async with sync.writing(claim) as connection:
+        grown = await repository.book_readings(connection, claim.user_id, {claim.key_id: state}, with_idle_days=True)
+        await repository.refresh_days(connection, claim.user_id, {day for _, day in grown})
+        await keys.set_state(connection, claim.key_id, state)
+        await keys.set_synced(connection, claim.key_id, sync.next_seconds)
+    return len(grown)
 
 
 async def _note_failure(sync: Sync, claim: Claim, error: OpenRouterError | None, text: str) -> SyncStatus:

@@ -77,6 +77,33 @@ async def test_key_that_is_replaced_while_it_is_read_gets_no_figures_of_the_old_
     assert [claim.key_id for claim in await watch.sync.claim_due(10)] == [key_id]  # due at once
 
 
+async def test_keys_of_deleted_accounts_are_not_read(watch: Watching) -> None:
+    await stored(watch)
+    await watch.connection.execute("UPDATE users SET deleted_at = now(), email_key = NULL WHERE id = $1", watch.user_id)
+    assert await watch.sync.claim_due(10) == []
+
+
+async def test_answer_that_comes_late_does_not_undo_a_later_one(watch: Watching) -> None:
+    """The account's list was asked for before the key itself, and is written after it."""
+    key, key_id = await stored(watch)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(key_id)
+    watch.passes(minutes=1)
+    watch.world.faults = [Fault("slow", path="/activity", seconds=0.5, times=1)]
+    asked = watch.simulator.calls("/activity")
+    reading = asyncio.create_task(watch.reads(manager_id))
+    async with asyncio.timeout(5):
+        while watch.simulator.calls("/activity") == asked:  # noqa: ASYNC110 -- nobody signals it
+            await asyncio.sleep(0.01)
+    watch.account.spend(key, Decimal("0.25"))
+    watch.passes(minutes=1)
+    await watch.reads(key_id)
+    assert (await reading).status == "ok"
+    assert await watch.total(key_id) == Decimal("0.75")
+    readings = await watch.connection.fetch("SELECT cost_total FROM usage_readings WHERE key_id = $1", key_id)
+    assert [row["cost_total"] for row in readings] == [Decimal("0.75")]
+
+
 async def test_account_that_is_deleted_while_its_key_is_read_gets_no_figures(watch: Watching) -> None:
     _, key_id = await stored(watch)
 

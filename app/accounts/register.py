@@ -10,6 +10,13 @@ from app.database import Database
 from app.errors import RegistrationClosed
 
 
+async def is_open(db: Database, policy: Policy) -> bool:
+    """Whether a stranger may make an account at this moment."""
+    if policy.registration == "first":
+        return not await repository.has_users(db)
+    return policy.registration == "open"
+
+
 async def register(
     db: Database, passwords: Passwords, policy: Policy, credentials: Credentials, client: str
 ) -> Account:
@@ -18,9 +25,7 @@ async def register(
     Raises RegistrationClosed, Invalid, WeakPassword, TooManyRequests or EmailTaken. The attempt is counted before the
     password's strength is judged, because judging may be dear; a taken address counts as well, because it tells something.
     """
-    if policy.registration == "closed":
-        raise RegistrationClosed
-    if policy.registration == "first" and await repository.has_users(db):
+    if not await is_open(db, policy):
         raise RegistrationClosed
     address = parse_address(credentials.email)
     passwords.require_length(credentials.password, "password")

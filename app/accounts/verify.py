@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 from app.accounts import repository
+from app.accounts.addresses import parse_address
 from app.accounts.passwords import Passwords, is_too_long
-from app.accounts.structs import Policy, StoredUser
+from app.accounts.structs import Caller, Credentials, Policy, StoredUser
 from app.database import Database
-from app.errors import Unavailable, WrongPassword
+from app.errors import Invalid, PasswordRefused, Unavailable, WrongPassword
+
+
+async def log_in(
+    db: Database, passwords: Passwords, policy: Policy, credentials: Credentials, client: str
+) -> StoredUser:
+    """Who knows this address and its password. Raises as `verify` does."""
+    try:
+        address = parse_address(credentials.email)
+    except Invalid:
+        address = None  # no account can have it: refused as unknown, after the same work
+    found = await repository.find_user(db, address) if address else None
+    about = address.key if address else credentials.email.casefold()
+    return await verify(db, passwords, policy, found, about, credentials.password, client)
+
+
+async def confirm(
+    db: Database, passwords: Passwords, policy: Policy, caller: Caller, password: str, client: str
+) -> StoredUser:
+    """The caller, who gave their password once more, under the same limits as a login.
+
+    Raises PasswordRefused where it is wrong: the session is all right.
+    """
+    user = await repository.find_credentials(db, caller.user_id)
+    about = parse_address(caller.email).key
+    try:
+        return await verify(db, passwords, policy, user, about, password, client)
+    except WrongPassword as error:
+        raise PasswordRefused from error
 
 
 async def verify(

@@ -20,6 +20,7 @@ CREATE TABLE api_tokens (
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
+    form_id uuid,
     CONSTRAINT api_tokens_pkey PRIMARY KEY (id),
     CONSTRAINT api_tokens_hash_unique UNIQUE (token_hash),
     CONSTRAINT api_tokens_user_fkey FOREIGN KEY (user_id) REFERENCES users(id),
@@ -28,6 +29,7 @@ CREATE TABLE api_tokens (
 );
 
 CREATE INDEX api_tokens_by_user ON public.api_tokens USING btree (user_id, created_at DESC, id DESC);
+CREATE UNIQUE INDEX api_tokens_form_unique ON public.api_tokens USING btree (user_id, form_id) WHERE (form_id IS NOT NULL);
 CREATE INDEX api_tokens_not_revoked ON public.api_tokens USING btree (user_id) WHERE (revoked_at IS NULL);
 
 CREATE TABLE attempts (
@@ -195,16 +197,20 @@ CREATE TABLE sessions (
     expires_at timestamp with time zone NOT NULL,
     last_used_at timestamp with time zone DEFAULT now() NOT NULL,
     revoked_at timestamp with time zone,
-    refresh_hash bytea NOT NULL,
+    refresh_hash bytea,
     previous_refresh_hash bytea,
     client_address text NOT NULL,
     client_agent text NOT NULL,
+    cookie_hash bytea,
     CONSTRAINT sessions_pkey PRIMARY KEY (id),
-    CONSTRAINT sessions_user_fkey FOREIGN KEY (user_id) REFERENCES users(id)
+    CONSTRAINT sessions_user_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+    CONSTRAINT sessions_cookie_is_sha256 CHECK ((octet_length(cookie_hash) = 32)),
+    CONSTRAINT sessions_one_credential CHECK ((num_nonnulls(refresh_hash, cookie_hash) = 1))
 );
 
 CREATE INDEX sessions_by_expiry ON public.sessions USING btree (expires_at);
 CREATE INDEX sessions_by_user ON public.sessions USING btree (user_id, id);
+CREATE UNIQUE INDEX sessions_cookie_unique ON public.sessions USING btree (cookie_hash) WHERE (cookie_hash IS NOT NULL);
 
 CREATE TABLE usage_facts (
     user_id bigint NOT NULL,

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -41,6 +42,7 @@ TYPES: dict[str, tuple[str, type]] = {
     "varchar": ("varchar", str),
     "bool": ("boolean", bool),
     "bytea": ("bytea", bytes),
+    "uuid": ("uuid", UUID),
     "numeric": ("numeric", Decimal),
     "float8": ("double precision", float),
     "date": ("date", date),

@@ -187,7 +187,7 @@ class AuthController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
         cursor: FromQuery[str | None] = None,
     ) -> JSONResponse[list[SessionEntry]]:
-        """`last_used_at` is the login or the last refresh."""
+        """`last_used_at` is the login or the last refresh; in a browser the last use, to the minute."""
         before_id = parse_id_parameter("cursor", cursor) if cursor is not None else None
         entries = await repository.list_sessions(db, request.user, policy.session_idle_lifetime, before_id, limit + 1)
         return page_of(request, entries, limit, lambda entry: str(entry.id))

@@ -20,8 +20,10 @@ _check_any_user = Query("accounts/check_any_user", bool)
 _find_user_by_email_key = Query("accounts/find_user_by_email_key", StoredUser)
 _find_credentials = Query("accounts/find_credentials", StoredUser)
 _create_session = Query("accounts/create_session", OpenedSession)
+_create_browser_session = Query("accounts/create_browser_session", int)
 _rotate_refresh_token = Query("accounts/rotate_refresh_token", OpenedSession)
 _find_caller = Query("accounts/find_caller", Caller)
+_authorize_cookie = Query("accounts/authorize_cookie", Caller)
 _list_sessions = Query("accounts/list_sessions", SessionEntry)
 _end_session = Query("accounts/end_session", bool)
 _end_sessions = Query("accounts/end_sessions")
@@ -86,6 +88,15 @@ async def create_session(
     )
 
 
+async def create_browser_session(
+    db: Executor, user: StoredUser, policy: Policy, cookie_hash: bytes, client_address: str, client_agent: str
+) -> int | None:
+    """The session's id; None when the account or the verified password is gone by now."""
+    return await _create_browser_session.find(
+        db, user.id, user.password_hash, cookie_hash, policy.session_lifetime, client_address, client_agent
+    )
+
+
 async def rotate_refresh_token(
     db: Executor, policy: Policy, token_hash: bytes, successor_hashes: list[bytes]
 ) -> OpenedSession:
@@ -106,6 +117,11 @@ async def find_caller(db: Executor, session_id: int, user_id: int) -> Caller:
     if caller is None:
         raise Unauthenticated(credential_sent=True)
     return caller
+
+
+async def authorize_cookie(db: Executor, policy: Policy, cookie_hash: bytes) -> Caller | None:
+    """Whom a session cookie speaks for; None when the session or the user has ended."""
+    return await _authorize_cookie.find(db, cookie_hash, policy.session_idle_lifetime)
 
 
 async def list_sessions(

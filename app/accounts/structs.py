@@ -63,7 +63,7 @@ class Tokens(_Secretive, frozen=True):
 
 
 class SessionEntry(msgspec.Struct, frozen=True):
-    """One live session. `last_used_at` is the login or the last refresh."""
+    """One live session. `last_used_at` is the login or the last refresh; in a browser its last use, to the minute."""
 
     id: int
     created_at: datetime

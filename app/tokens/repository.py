@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from app.database import Connection, Database, Executor, Query
 from app.errors import NotFound, NotYours, TokenLimitReached, Unauthenticated
@@ -14,6 +15,7 @@ from app.tokens.structs import CreatedToken, StoredToken, TokenEntry, Verdict
 
 _lock_owner = Query("tokens/lock_owner", int)
 _count_active = Query("tokens/count_active", int)
+_check_form = Query("tokens/check_form", bool)
 _create_token = Query("tokens/create_token", StoredToken)
 _list_tokens = Query("tokens/list_tokens", TokenEntry)
 _find_token = Query("tokens/find_token", TokenEntry)
@@ -26,20 +28,29 @@ _purge_tokens = Query("tokens/purge_tokens")
 State = Literal["active", "all"]
 
 
+class SentTwice(Exception):
+    """The form that asks for a token has been sent before, and made one then."""
+
+
 async def create_token(
-    db: Database, user_id: int, name: str, expires_in_days: int | None, active_max: int
+    db: Database, user_id: int, name: str, expires_in_days: int | None, active_max: int, form_id: UUID | None = None
 ) -> CreatedToken:
-    """The one place that ever holds the secret. Raises TokenLimitReached, exactly, however many try at once."""
+    """The one place that ever holds the secret. Raises TokenLimitReached, exactly, however many try at once.
+
+    `form_id`: of a form that must not make two, however often it is sent. Raises SentTwice.
+    """
     token = secret.make()
     hint = secret.hint(token)
     async with db.transaction() as connection:
         if await _lock_owner.find(connection, user_id) is None:
             raise Unauthenticated(credential_sent=True)  # deleted or disabled since the guard looked
-        # a statement of its own: it must see what was committed while the one before waited for its lock
+        # statements of their own: they must see what was committed while the one before waited for its lock
+        if form_id is not None and await _check_form.get(connection, user_id, form_id):
+            raise SentTwice
         if await _count_active.get(connection, user_id) >= active_max:
             raise TokenLimitReached(f"Maximum {active_max} API tokens allowed")
         digest = secret.digest(token)
-        stored = await _create_token.get(connection, user_id, digest, name, hint, expires_in_days)
+        stored = await _create_token.get(connection, user_id, digest, name, hint, expires_in_days, form_id)
     return CreatedToken(stored.id, name, token, hint, stored.created_at, stored.expires_at)
 
 

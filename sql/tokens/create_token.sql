@@ -4,6 +4,7 @@
 -- $3 name text
 -- $4 hint text
 -- $5 expires_in_days integer
+-- $6 form_id uuid
 
 -- one reading of the clock, after the owner's lock was had, so that times follow the order of ids
 WITH moment AS (
@@ -11,8 +12,8 @@ WITH moment AS (
 ),
 
 created AS (
-    INSERT INTO api_tokens (user_id, token_hash, name, hint, created_at, expires_at)
-    SELECT $1, $2, $3, $4, moment.now, moment.now + make_interval(days => $5::integer) FROM moment
+    INSERT INTO api_tokens (user_id, token_hash, name, hint, created_at, expires_at, form_id)
+    SELECT $1, $2, $3, $4, moment.now, moment.now + make_interval(days => $5::integer), $6 FROM moment
     RETURNING id, created_at, expires_at
 ),
 

@@ -29,6 +29,7 @@ from app.database import Database
 from app.description import Description, Money
 from app.errors import AppError, Unavailable
 from app.health import HealthController
+from app.hygiene.controller import HygieneController
 from app.keys.controller import KeysController
 from app.keys.encryption import require_right_keys
 from app.keys.vault import Vault
@@ -134,6 +135,7 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
             KeysController,
             ImportsController,
             StatsController,
+            HygieneController,
             PublicController,
         ],
         lifespan=[lifespan],

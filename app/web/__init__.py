@@ -1,0 +1,1 @@
+"""The dashboard: what people see of the service in a browser."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date
 
 from app.cursors import ByCell
@@ -14,10 +14,13 @@ from app.stats.structs import (
     DayFigures,
     KeyFigures,
     KeyModelFigures,
+    ModelDay,
     ModelFigures,
     Selected,
+    SortedRow,
     Totals,
     UsageRow,
+    UsedKey,
 )
 
 _find_selection = Query("stats/find_selection", Selected)
@@ -27,7 +30,12 @@ _list_models = Query("stats/list_models", ModelFigures)
 _list_keys = Query("stats/list_keys", KeyFigures)
 _list_costs = Query("stats/list_costs", DayCost)
 _list_usage = Query("stats/list_usage", UsageRow)
+_list_usage_sorted = Query("stats/list_usage_sorted", SortedRow)
+_count_facts = Query("stats/count_facts", int)
 _list_gauges = Query("stats/list_gauges", KeyModelFigures)
+_list_model_days = Query("stats/list_model_days", ModelDay)
+_list_used_models = Query("stats/list_used_models", str)
+_list_used_keys = Query("stats/list_used_keys", UsedKey)
 
 
 async def find_selection(db: Executor, user_id: int, selection: Selection) -> Selected:
@@ -76,6 +84,38 @@ async def list_usage(
     """The usage that follows a place in the list, newest day first."""
     place = (before.day, before.key_id, before.model_id, before.provider_id) if before else (None, None, None, None)
     return await _list_usage.fetch(db, user_id, *_cells(selected), *place, limit)
+
+
+async def count_facts(db: Executor, user_id: int, selected: Selected) -> int:
+    """How many rows sorting the selection would have to read."""
+    return await _count_facts.get(db, user_id, *_cells(selected))
+
+
+async def list_usage_sorted(
+    db: Executor, user_id: int, selected: Selected, sort: str, offset: int, limit: int, *, descending: bool
+) -> list[SortedRow]:
+    """Any page in the order of any column, what is not known last; the whole selection is read for it."""
+    return await _list_usage_sorted.fetch(db, user_id, *_cells(selected), sort, descending, offset, limit)
+
+
+async def list_model_days(
+    connection: Connection, user_id: int, selected: Selected, models: Sequence[str | None]
+) -> list[ModelDay]:
+    """What some models have cost by day, without the days on which they were not used."""
+    slugs = [model or "" for model in models]
+    return await _list_model_days.fetch(
+        connection, user_id, selected.key_id, slugs, selected.start_date, selected.end_date
+    )
+
+
+async def list_used_models(db: Executor, user_id: int, limit: int) -> list[str]:
+    """The models that were ever used, the dearest first."""
+    return await _list_used_models.fetch(db, user_id, limit)
+
+
+async def list_used_keys(db: Executor, user_id: int, limit: int) -> list[UsedKey]:
+    """The keys that were ever used, the dearest first."""
+    return await _list_used_keys.fetch(db, user_id, limit)
 
 
 async def list_gauges(db: Executor, user_id: int) -> list[KeyModelFigures]:

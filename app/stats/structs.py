@@ -119,6 +119,22 @@ class DayCost(msgspec.Struct, frozen=True):
     cost: Decimal | None
 
 
+class ModelDay(msgspec.Struct, frozen=True):
+    """Dollars that a model has cost on a UTC day."""
+
+    date: date
+    model: str | None
+    cost: Decimal | None
+
+
+class UsedKey(msgspec.Struct, frozen=True):
+    """A key with usage; deleted ones keep theirs."""
+
+    id: int
+    name: str
+    is_deleted: bool
+
+
 class Forecast(msgspec.Struct, frozen=True):
     """What the current UTC month will have cost at its end, in US dollars. Null where there is nothing to go by."""
 
@@ -163,6 +179,12 @@ class UsageRow(UsageEntry, frozen=True, kw_only=True):
     key_id: int
     model_id: int
     provider_id: int
+
+
+class SortedRow(UsageRow, frozen=True, kw_only=True):
+    """The same in another order. `total`: how many rows there are."""
+
+    total: int
 
 
 class UsagePage(msgspec.Struct, frozen=True):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from litestar import Controller, post
@@ -21,9 +19,7 @@ from app.requests import parse_id_parameter
 from app.responses import problems
 from app.usage.imports import import_activity
 from app.usage.structs import ImportReport
-from app.usage.uploads import uploaded_file
-
-PLACE_TIMEOUT_SECONDS = 30.0
+from app.usage.uploads import a_place, uploaded_file
 
 
 class ImportOperation(Operation):
@@ -69,19 +65,5 @@ class ImportsController(Controller):
         """Each generation counts once, however often it is imported. Lines that cannot be read are reported and stop nothing."""
         key_id = parse_id_parameter("api_key_id", api_key_id) if api_key_id is not None else None
         pieces = uploaded_file(request, "text/csv", "file")
-        async with _a_place(import_places):
+        async with a_place(import_places):
             return await import_activity(db, request.user.user_id, pieces, key_id)
-
-
-@asynccontextmanager
-async def _a_place(places: asyncio.Semaphore) -> AsyncGenerator[None]:
-    """Each import holds a batch in memory, so only some run at once; the others wait, unread. Raises Unavailable."""
-    try:
-        async with asyncio.timeout(PLACE_TIMEOUT_SECONDS):
-            await places.acquire()
-    except TimeoutError as error:
-        raise Unavailable from error
-    try:
-        yield
-    finally:
-        places.release()

@@ -36,7 +36,7 @@ from app.keys.vault import Vault
 from app.logs import configure_logs
 from app.public.v1 import PublicController
 from app.requests import Clients, StrictJSON, check_request, query_parameters
-from app.responses import Edge, JSONResponse, framework_problem, problem_response, unexpected_problem
+from app.responses import Edge, JSONResponse, problem_response, unexpected_problem
 from app.scheduler import exit_with_parent, keep_house, keep_watch
 from app.settings import Settings
 from app.stats import repository as stats
@@ -47,6 +47,11 @@ from app.tokens.controller import TokensController
 from app.usage.controller import ImportsController
 from app.usage.openrouter import OpenRouter
 from app.usage.reading import Sync
+from app.web.assets import Assets, get_asset
+from app.web.errors import show_or_tell
+from app.web.pages import Pages
+from app.web.router import pages_router
+from app.web.sessions import Browsers
 
 CONCURRENT_IMPORTS_MAX = 2  # in each process; each may take some 150 MB
 SYNC_POOL_SHARE = 3  # of the pool's connections one in so many is for reading keys; the rest is for those who ask
@@ -88,6 +93,15 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
     entries = Batcher(partial(tokens.find_tokens, db), lanes)
     passwords = Passwords(min_length=settings.password_min_length)
     signer = Signer(settings.jwt_secrets)
+    assets = Assets()
+    pages = Pages(settings.public_url, Browsers(settings.public_url, settings.jwt_secrets), assets)
+    policy = Policy(
+        registration=settings.registration,
+        password_min_length=settings.password_min_length,
+        login_limit=settings.login_limit,
+        login_client_limit=settings.login_client_limit,
+        registration_limit=settings.registration_limit,
+    )
     # what handlers may ask for by name
     parts = {
         "db": db,
@@ -99,13 +113,9 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
         "max_api_keys_per_user": settings.max_api_keys_per_user,
         "import_places": asyncio.Semaphore(CONCURRENT_IMPORTS_MAX),
         "max_api_tokens_per_user": settings.max_api_tokens_per_user,
-        "policy": Policy(
-            registration=settings.registration,
-            password_min_length=settings.password_min_length,
-            login_limit=settings.login_limit,
-            login_client_limit=settings.login_client_limit,
-            registration_limit=settings.registration_limit,
-        ),
+        "policy": policy,
+        "assets": assets,
+        "pages": pages,
     }
 
     @asynccontextmanager
@@ -137,6 +147,8 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
             StatsController,
             HygieneController,
             PublicController,
+            get_asset,
+            pages_router(),
         ],
         lifespan=[lifespan],
         dependencies={name: _given(part) for name, part in parts.items()},
@@ -145,6 +157,8 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
                 "db": db,
                 "signer": signer,
                 "public_url": settings.public_url,
+                "policy": policy,
+                "pages": pages,
                 "authorization": authorization,
                 "totals": totals,
                 "entries": entries,
@@ -156,7 +170,7 @@ def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: 
         before_request=check_request,
         exception_handlers={
             AppError: problem_response,
-            HTTPException: framework_problem,
+            HTTPException: show_or_tell,
             Exception: unexpected_problem,
         },
         request_max_body_size=BODY_MAX_BYTES,

@@ -89,11 +89,16 @@ def problem_response(_: Request[Any, Any, State], error: AppError) -> Response[A
 
 def framework_problem(request: Request[Any, Any, State], error: HTTPException) -> Response[Any]:
     """The framework's own refusals in the same form, without its words."""
+    return problem_response(request, as_app_error(request, error))
+
+
+def as_app_error(request: Request[Any, Any, State], error: HTTPException) -> AppError:
+    """What the framework refused, as an error of ours."""
     is_cut_off = isinstance(error, InternalServerException) and error.detail == CLIENT_IS_GONE
     answer = Malformed("The request body ended too early.") if is_cut_off else _translate(request, error)
     if answer.status == AppError.status:
         log_unexpected(error, request.scope)
-    return problem_response(request, answer)
+    return answer
 
 
 def unexpected_problem(request: Request[Any, Any, State], error: Exception) -> Response[Any]:

@@ -32,7 +32,7 @@ from app.pages import page_of
 from app.requests import parse_id
 from app.responses import JSONResponse, problems
 from app.usage.reading import Sync
-from app.usage.sync import sync_claimed
+from app.usage.sync import sync_now
 
 
 class KeysController(Controller):
@@ -156,12 +156,6 @@ class KeysController(Controller):
         summary="Read a key now",
         responses=problems(Unauthenticated, NotYours, NotFound, SyncUnderWay, Invalid, Unavailable),
     )
-    async def sync_now(self, key_id: FromPath[str], request: CallerRequest, sync: NamedDependency[Sync]) -> SyncReport:
+    async def sync_key(self, key_id: FromPath[str], request: CallerRequest, sync: NamedDependency[Sync]) -> SyncReport:
         """Waits for the end of it. A watched key without a secret is read through its management key, with all of the account."""
-        entry = await repository.find_key(sync.db, parse_id(key_id), request.user.user_id, sync.stale_seconds)
-        if not entry.has_secret and entry.managed_by is None:
-            raise Invalid(("", "cannot be read: it has no secret and no management key"))
-        claim = await sync.claim(entry.id)
-        if claim is None:
-            raise SyncUnderWay
-        return await sync_claimed(sync, claim)
+        return await sync_now(sync, request.user.user_id, parse_id(key_id))

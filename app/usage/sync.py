@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from app.errors import Unavailable
+from app.errors import Invalid, SyncUnderWay, Unavailable
 from app.keys import repository as keys
 from app.keys.structs import Claim, SyncReport, SyncStatus
 from app.keys.vault import OPENROUTER_KEY, CannotDecrypt
@@ -25,6 +25,20 @@ BACKOFF_SECONDS = 30.0
 BACKOFF_MAX_SECONDS = 3600.0
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+async def sync_now(sync: Sync, user_id: int, key_id: int) -> SyncReport:
+    """Reads a user's key because they ask for it. Raises NotFound, NotYours, Invalid, SyncUnderWay, Unavailable.
+
+    A watched key without a secret is read through its management key, with all of the account.
+    """
+    entry = await keys.find_key(sync.db, key_id, user_id, sync.stale_seconds)
+    if not entry.has_secret and entry.managed_by is None:
+        raise Invalid(("", "cannot be read: it has no secret and no management key"))
+    claim = await sync.claim(entry.id)
+    if claim is None:
+        raise SyncUnderWay
+    return await sync_claimed(sync, claim)
 
 
 async def sync_claimed(sync: Sync, claim: Claim) -> SyncReport:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -62,6 +63,7 @@ def run() -> None:
 
 def _account(world: World) -> Account:
     account = world.add_account()
+    account.credits = Decimal(400)
     for name in ("website", "support bot", "nightly evaluation", "anna"):
         account.add_key(name)
     account.generate(DAYS, per_day=12)

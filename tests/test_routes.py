@@ -18,6 +18,7 @@ from app.main import create_litestar
 from app.responses import Edge
 from app.settings import Settings
 from app.tokens.guard import require_token
+from app.web.guards import require_own_page, require_session
 from tests.cast import Person, bearer
 from tests.conftest import SECRET, lifespan, new_database, quiet_settings, running_app
 
@@ -29,6 +30,15 @@ PUBLIC = {
     ("POST", "/api/auth/register"),
     ("POST", "/api/auth/login"),
     ("POST", "/api/auth/refresh"),
+}
+# what a browser may ask for without a session
+PUBLIC_PAGES = {
+    ("GET", "/sign-in"),
+    ("POST", "/sign-in"),
+    ("GET", "/sign-up"),
+    ("POST", "/sign-up"),
+    ("GET", "/reference"),
+    ("GET", "/static/{name}"),
 }
 # the framework's own, which says nothing that openapi.json does not
 FRAMEWORK = "/schema"
@@ -44,8 +54,13 @@ HANDLERS = {
     if method != "OPTIONS"
 }
 PATHS = sorted({path for _, path in HANDLERS})
-GUARDED = sorted(HANDLERS.keys() - PUBLIC - {key for key in HANDLERS if key[1].startswith(FRAMEWORK)})
-GETS = sorted(path for method, path in HANDLERS if method == "GET")
+PAGES = {
+    key
+    for key, handler in HANDLERS.items()
+    if not handler.resolve_include_in_schema() and not key[1].startswith(FRAMEWORK)
+}
+GUARDED = sorted(HANDLERS.keys() - PUBLIC - PAGES - {key for key in HANDLERS if key[1].startswith(FRAMEWORK)})
+GETS = sorted(path for method, path in HANDLERS.keys() - PAGES if method == "GET")
 SERVED = [path for path in GETS if not path.startswith(FRAMEWORK) or path.endswith("/openapi.json")]
 
 
@@ -112,6 +127,21 @@ def test_every_route_is_guarded_or_on_the_public_list() -> None:
     for method, path in GUARDED:
         guards = set(HANDLERS[method, path].resolve_guards())
         assert len(guards & {require_caller, require_token}) == 1, f"{method} {path}"
+
+
+def test_every_page_asks_for_a_session_or_is_on_the_public_list() -> None:
+    assert PAGES >= PUBLIC_PAGES
+    for method, path in PAGES - PUBLIC_PAGES:
+        guards = HANDLERS[method, path].resolve_guards()
+        assert {require_session, require_own_page} <= set(guards), f"{method} {path}"
+        assert not {require_caller, require_token} & set(guards), f"{method} {path}"
+
+
+def test_every_form_must_come_from_a_page_of_ours() -> None:
+    for method, path in PAGES:
+        if method != "GET":
+            assert method == "POST"
+            assert require_own_page in HANDLERS[method, path].resolve_guards(), path
 
 
 def test_public_api_takes_api_tokens_and_everything_else_access_tokens() -> None:
@@ -239,7 +269,7 @@ async def test_path_that_is_not_there_is_a_problem(path: str, client: httpx.Asyn
     "path", ["/api%2ftokens", "/api/%74okens", "/api/tokens/", "//api/tokens", "/api//tokens", "/x/../api/tokens"]
 )
 async def test_other_spelling_of_a_path_does_not_go_past_its_guard(path: str, client: httpx.AsyncClient) -> None:
-    answer = await client.get(path)
+    answer = await client.get(f"{client.base_url}{path}")
     assert_problem(answer, answer.status_code)
     assert answer.status_code in {401, 404}
 
@@ -404,7 +434,7 @@ async def description(client: httpx.AsyncClient) -> dict[str, Any]:
 
 def test_description_is_of_every_route(description: dict[str, Any]) -> None:
     described = {(method.upper(), path) for path, item in description["paths"].items() for method in item}
-    served = {key for key in HANDLERS if not key[1].startswith(FRAMEWORK)}
+    served = {key for key in HANDLERS.keys() - PAGES if not key[1].startswith(FRAMEWORK)}
     assert described == served
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from app.errors import NotFound
 from app.web.guards import VisitorRequest
@@ -65,7 +65,7 @@ def _read(path: Path) -> Asset:
 
 @get("/static/{name:str}", include_in_schema=False)
 async def get_asset(
-    name: FromPath[str], request: VisitorRequest, assets: NamedDependency[Assets], v: str | None = None
+    name: FromPath[str], request: VisitorRequest, assets: NamedDependency[Assets], v: FromQuery[str] = ""
 ) -> Response[bytes]:
     """Public: they are the same for everybody."""
     asset = assets.find(name)

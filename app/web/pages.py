@@ -101,11 +101,15 @@ class Pages:
 
     def redirect(
         self, path: str, *, cookies: Sequence[Cookie] = (), headers: Mapping[str, str] | None = None, **query: Any
-    ) -> Response[None]:
+    ) -> Response[bytes]:
         """To another page of ours, by GET."""
         location = f"{self.base}{path}{_query(**query)}"
         return Response(
-            None, status_code=HTTP_303_SEE_OTHER, headers={"Location": location, **(headers or {})}, cookies=cookies
+            b"",
+            status_code=HTTP_303_SEE_OTHER,
+            media_type=MediaType.HTML,
+            headers={"Location": location, **(headers or {})},
+            cookies=cookies,
         )
 
     def _asset(self, name: str) -> str:

@@ -24,6 +24,7 @@ from app.limits import Limit
 from app.main import create_app
 from app.settings import Settings
 from tests.cast import PASSWORD, Person
+from tests.web.chromium import lacking
 
 SECRET = bytes(range(32))
 # a server whose data nobody will miss
@@ -212,3 +213,9 @@ async def bob(client: httpx.AsyncClient, connection: asyncpg.Connection, passwor
 def with_limits(settings: Settings, **limits: Limit | None) -> Settings:
     """The same settings with limits on."""
     return msgspec.structs.replace(settings, **limits)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says in one line what was left out for want of a browser."""
+    if reason := lacking():
+        terminalreporter.write_line(f"Left out: the dashboard's browser tests, because {reason}.")

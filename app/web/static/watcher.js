@@ -138,10 +138,11 @@ document.addEventListener("submit", (event) => {
   request.upload.addEventListener("load", () => progress.removeAttribute("value"));
   request.addEventListener("load", () => {
     finish();
-    const outcome = request.response?.getElementById("outcome") ?? request.response?.getElementById("problem");
-    if (!outcome) return location.reload(); // the session has ended: there is the way in
-    document.getElementById("outcome").replaceChildren(...[outcome].map((node) => document.adoptNode(node)));
-    document.getElementById("outcome").scrollIntoView();
+    const answer = request.response?.getElementById("outcome") ?? request.response?.getElementById("problem");
+    if (!answer) return location.reload(); // the session has ended: there is the way in
+    const outcome = document.getElementById("outcome");
+    outcome.replaceChildren(...answer.childNodes);
+    outcome.scrollIntoView();
   });
   request.addEventListener("error", () => {
     finish();

@@ -28,9 +28,10 @@ demo: .venv/embedded.installed $(ASSETS) ## the service on a simulated OpenRoute
 test: .venv/dev.installed $(ASSETS) ## all tests, against a real PostgreSQL
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
 
-bench: .venv/dev.installed ## measurements, an hour of them; see tests/bench
+bench: .venv/dev.installed $(ASSETS) ## measurements, an hour of them; see tests/bench
 	$(BIN)/python -m tests.bench.sync
 	$(BIN)/python -m tests.bench.stats
+	$(BIN)/python -m tests.bench.pages
 
 check: .venv/dev.installed ## format, lint, types, import rules, migrations
 	$(BIN)/ruff format --check

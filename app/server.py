@@ -13,6 +13,7 @@ from granian.log import LogLevels
 
 from app.errors import OperatorError
 from app.settings import Settings
+from app.web.assets import Assets
 
 HEADER_READ_TIMEOUT_MS = 10_000
 STOP_TIMEOUT_SECONDS = 20
@@ -26,6 +27,8 @@ def serve(settings: Settings, application: str = "app.main:application") -> None
     Raises OperatorError when the port is taken.
     """
     _require_free_port(settings.host, settings.port)
+    if not Assets().are_complete:
+        click.echo("The dashboard's files are not there: run `make assets`. Everything else works without.", err=True)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     click.echo(f"OpenRouter Watcher listens on http://{host}:{settings.port}", err=True)
     Granian(

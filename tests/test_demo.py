@@ -40,6 +40,8 @@ def test_demonstration_has_a_year_of_usage_and_leaves_nothing(tmp_path: Path) ->
         assert found
         base_url, email, password = found.groups()
         with httpx.Client(base_url=base_url, trust_env=False, transport=httpx.HTTPTransport(retries=20)) as http:
+            page = http.get("/", headers={"Accept": "text/html"}, follow_redirects=True)
+            assert (page.status_code, page.url.path) == (200, "/sign-in")
             tokens = http.post("/api/auth/login", json={"email": email, "password": password}).json()
             header = {"Authorization": f"Bearer {tokens['access_token']}"}
             keys = http.get("/api/keys", headers=header).json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -116,6 +117,13 @@ class Person(msgspec.Struct, dict=True):  # Playwright notes something on it
         incidents = list(self.incidents)
         await self.context.close()
         assert incidents == []
+
+
+async def figure(page: Page, selector: str) -> Decimal:
+    """The exact value of a figure."""
+    value = await page.locator(f"{selector} data").first.get_attribute("value")
+    assert value is not None
+    return Decimal(value)
 
 
 async def findings_of_axe(page: Page) -> list[str]:

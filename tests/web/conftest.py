@@ -15,9 +15,11 @@ from app.simulator.server import Simulator, serving
 from app.simulator.world import Account, World
 from tests import cast
 from tests.conftest import SECRET, admin, new_database
-from tests.processes import running_server
+from tests.processes import PROJECT, running_server
 from tests.web.browsing import Person, running_browser
 from tests.web.chromium import lacking
+
+EXPORT = PROJECT / "tests" / "data" / "activity-export-2026-08-24.csv"
 
 
 class Service(msgspec.Struct):
@@ -90,6 +92,12 @@ class Owner(msgspec.Struct):
     def email(self) -> str:
         """With which they sign in."""
         return self.api.email
+
+
+async def newcomer(service: Service, name: str, password_hash: str) -> cast.Person:
+    """An account without anything."""
+    email = f"{name}@example.com"
+    return await cast.Person.is_there(service.client, service.connection, email, password_hash, SECRET)
 
 
 async def make_owner(service: Service, email: str, password_hash: str, days: int = 40) -> Owner:

@@ -42,6 +42,11 @@ def exact_money(amount: Decimal) -> str:
     return f"{'−' if amount < 0 else ''}${whole}{point}{decimals.ljust(2, '0') if point else ''}"
 
 
+def digits(amount: Decimal) -> str:
+    """For programs: without an exponent."""
+    return f"{amount:f}"
+
+
 def _rounded(amount: Decimal, unit: Decimal) -> Decimal:
     return amount.quantize(unit, ROUND_HALF_EVEN, _EXACT)
 

@@ -1,4 +1,4 @@
-"""How heavy is a page, and how soon is something painted? In a Chromium on the same machine, with a year of usage in the store."""
+"""How heavy is a page, and how soon is something painted? In a Chromium on the same machine, with a year of usage stored."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -126,10 +127,18 @@ async def figure(page: Page, selector: str) -> Decimal:
     return Decimal(value)
 
 
-async def findings_of_axe(page: Page) -> list[str]:
-    """What axe-core calls serious or critical on a page, each with where it is."""
+async def until_figure(page: Page, selector: str, expected: Decimal) -> None:
+    """Waits until a figure has been exchanged for another: the address changes a moment earlier."""
+    async with asyncio.timeout(TIMEOUT_MS / 1000):
+        while await figure(page, selector) != expected:  # noqa: ASYNC110 -- nobody signals it
+            await asyncio.sleep(0.05)
+
+
+async def findings_of_axe(page: Page, *rules: str) -> list[str]:
+    """What axe-core calls serious or critical on a page, each with where it is; by all rules if none is named."""
     await page.evaluate(AXE.read_text(encoding="utf-8"))
-    result = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    result = await page.evaluate("options => axe.run(document, options)", options)
     return [
         f"{page.url} {violation['id']}: {node['target']} {node.get('failureSummary', '')}"
         for violation in result["violations"]

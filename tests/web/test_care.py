@@ -5,30 +5,38 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+import pytest
+
 from tests.cast import PASSWORD
 from tests.web.browsing import figure, findings_of_axe
 from tests.web.conftest import EXPORT, Arrive, Owner, Service, newcomer
 
-PAGES = ("/", "/usage", "/keys", "/tokens", "/import", "/account", "/account/delete", "/reference")
+PAGES = ("/?days=7", "/usage?days=7", "/keys", "/tokens", "/import", "/account", "/account/delete", "/reference")
 
 
-async def test_every_page_is_fit_for_everybody(arrive: Arrive, owner: Owner) -> None:
-    """axe-core finds nothing serious, light and dark; nothing is wider than a small phone."""
-    findings: list[str] = []
-    for scheme, width in (("light", 1280), ("dark", 360)):
-        person = await arrive(color_scheme=scheme, viewport={"width": width, "height": 800})
-        await person.opens("/sign-in")
-        findings += await findings_of_axe(person.page)
-        await person.signs_in(owner.email)
-        (manager,) = [key for key in (await owner.api.get("/api/keys")).json() if key["kind"] == "management"]
-        for path in (*PAGES, f"/keys/{manager['id']}", f"/keys/{manager['id']}/delete", "/nothing", "/keys/999999"):
-            await person.opens(path)
-            findings += await findings_of_axe(person.page)
-            wider = await person.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert wider <= 0, f"{path} is {wider} px too wide at {width}"
-        background = await person.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
-        assert (brightness > 600) == (scheme == "light")
+@pytest.mark.parametrize(
+    ("scheme", "width", "rules"),
+    [("light", 1280, ()), ("dark", 360, ("color-contrast",))],
+    ids=["light", "dark and narrow"],
+)
+async def test_every_page_is_fit_for_everybody(
+    scheme: str, width: int, rules: tuple[str, ...], arrive: Arrive, owner: Owner
+) -> None:
+    """axe-core finds nothing serious, and no page is wider than the screen."""
+    person = await arrive(color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = person.page
+    await person.opens("/sign-in")
+    findings = await findings_of_axe(page, *rules)
+    await person.signs_in(owner.email)
+    (manager,) = [key for key in (await owner.api.get("/api/keys")).json() if key["kind"] == "management"]
+    for path in (*PAGES, f"/keys/{manager['id']}", f"/keys/{manager['id']}/delete", "/nothing", "/keys/999999"):
+        await person.opens(path)
+        findings += await findings_of_axe(page, *rules)
+        wider = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0, f"{path} is {wider} px too wide at {width}"
+    background = await page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
+    assert (brightness > 600) == (scheme == "light")
     assert findings == []
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from tests.web.browsing import figure
+from tests.web.browsing import figure, until_figure
 from tests.web.conftest import Arrive, Owner, Service, make_owner
 
 
@@ -71,30 +71,30 @@ async def test_filters_live_in_the_address(arrive: Arrive, owner: Owner) -> None
     await person.signs_in(owner.email)
     await page.get_by_role("link", name="7 days").click()
     await page.wait_for_url("**/?days=7")
-    assert await figure(page, "#card-period + .figure") == (await stats(owner, days=7))["summary"]["total_cost"]
+    await until_figure(page, "#card-period + .figure", (await stats(owner, days=7))["summary"]["total_cost"])
 
     key = next(key for key in (await owner.api.get("/api/keys")).json() if key["name"] == "website")
     await page.get_by_label("Key", exact=True).focus()
     await page.get_by_label("Key", exact=True).select_option("website")
     await page.wait_for_url(f"**/?days=7&api_key_id={key['id']}*")
     of_key = (await stats(owner, days=7, api_key_id=key["id"]))["summary"]["total_cost"]
-    assert await figure(page, "#card-period + .figure") == of_key
+    await until_figure(page, "#card-period + .figure", of_key)
     assert await page.get_by_label("Key", exact=True).evaluate(
         "field => field === document.activeElement"
     )  # it was not torn away
 
     await page.reload()
-    assert await figure(page, "#card-period + .figure") == of_key
+    await until_figure(page, "#card-period + .figure", of_key)
     assert await page.get_by_label("Key", exact=True).locator("option:checked").inner_text() == "website"
     await page.go_back()
     await page.wait_for_url("**/?days=7")
-    assert await figure(page, "#card-period + .figure") == (await stats(owner, days=7))["summary"]["total_cost"]
+    await until_figure(page, "#card-period + .figure", (await stats(owner, days=7))["summary"]["total_cost"])
 
     model = (await stats(owner))["by_model"][0]["model"]
     await page.get_by_label("Model", exact=True).select_option(model)
     await page.wait_for_url("**model=*")
     of_model = await stats(owner, days=7, model=model)
-    assert await figure(page, "#card-period + .figure") == of_model["summary"]["total_cost"]
+    await until_figure(page, "#card-period + .figure", of_model["summary"]["total_cost"])
 
     await person.opens("/?start_date=2026-02-01&end_date=2026-01-01")
     assert "The last day is before start_date" in await person.reads(".filters")

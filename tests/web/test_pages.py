@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -435,7 +436,7 @@ async def test_what_is_no_export_is_explained(visitor: Visitor) -> None:
 @pytest.fixture
 async def world(database_url: str, connection: asyncpg.Connection) -> Any:
     """OpenRouter, simulated."""
-    async with watching(database_url, connection) as it:
+    async with watching(database_url, connection, datetime.now(UTC)) as it:
         yield it
 
 

@@ -19,7 +19,6 @@ from app.requests import Clients, parse_id
 from app.web.forms import OWN_FORM, Form
 from app.web.guards import SignedInRequest, require_own_page, require_session
 from app.web.pages import Pages
-from app.web.sign_in import FORGET
 
 SESSIONS_MAX = 100
 
@@ -112,8 +111,7 @@ class AccountPages(Controller):
         except AppError as error:
             return pages.page(request, "account_delete.html", error=error)
         await repository.delete_user(db, request.user.user_id)
-        cookie = pages.browsers.expired_cookie(request)
-        return pages.redirect("/sign-in", cookies=[cookie], headers=FORGET, why="deleted")
+        return pages.farewell(request, "deleted")
 
 
 async def _page(

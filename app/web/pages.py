@@ -35,11 +35,14 @@ HEADERS = {
     "Cache-Control": "no-store",
     # to our own pages only; "no-referrer" would take the Origin from our own forms
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Vary": "Accept-Encoding, Cookie, HX-Request",
 }
+# what browsers ignore, and complain about, on a connection that is not private
+PRIVATE_HEADERS = {"Cross-Origin-Opener-Policy": "same-origin"}
+# HTTP caches, and the pages that a browser keeps for its Back button; not "cookies": those of the host are not all ours
+FORGET = {"Clear-Site-Data": '"cache"'}
 # what every address below PUBLIC_URL may believe for a year, where it is https
 _TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
 
@@ -112,11 +115,18 @@ class Pages:
             cookies=cookies,
         )
 
+    def farewell(self, request: VisitorRequest, why: str) -> Response[bytes]:
+        """To the sign-in page, and the browser is told to forget what it has seen."""
+        cookie = self.browsers.expired_cookie(request)
+        headers = FORGET if self.browsers.is_private(request) else None
+        return self.redirect("/sign-in", cookies=[cookie], headers=headers, why=why)
+
     def _asset(self, name: str) -> str:
         return self.base + self.assets.address(name)
 
     def _answer(self, request: VisitorRequest, body: str, status: int, headers: Mapping[str, str]) -> Response[bytes]:
-        content, all_headers = body.encode(), {**self._headers, **headers}
+        private = PRIVATE_HEADERS if self.browsers.is_private(request) else {}
+        content, all_headers = body.encode(), {**self._headers, **private, **headers}
         if accepts_gzip(request):
             # no page that another site could have made holds secrets beside what that site chose: the cookie is Strict
             content, all_headers["Content-Encoding"] = gzip.compress(content, GZIP_LEVEL, mtime=0), "gzip"

@@ -26,9 +26,6 @@ from app.web.sessions import digest, make_secret
 _LOCAL = re.compile(r"/(?![/\\])[!-~]*", re.ASCII)
 Why = Literal["ended", "out", "deleted", "lost"]
 
-# HTTP caches, and the pages that a browser keeps for its Back button; not "cookies": those of the host are not all ours
-FORGET = {"Clear-Site-Data": '"cache"'}
-
 
 class SignInPages(Controller):
     """What needs no session."""
@@ -131,10 +128,9 @@ class SignOutPage(Controller):
         db: NamedDependency[Database],
         pages: NamedDependency[Pages],
     ) -> Response[Any]:
-        """The session ends on the server; the browser is told to forget what it has seen."""
+        """The session ends on the server, too."""
         await repository.end_session(db, request.user.session_id, request.user.user_id)
-        cookie = pages.browsers.expired_cookie(request)
-        return pages.redirect("/sign-in", cookies=[cookie], headers=FORGET, why="out")
+        return pages.farewell(request, "out")
 
 
 async def _open_session(

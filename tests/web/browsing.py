@@ -32,10 +32,10 @@ TIMEOUT_MS = 10_000
 
 
 @asynccontextmanager
-async def running_browser(**options: Any) -> AsyncGenerator[Browser]:
+async def running_browser(*arguments: str, **options: Any) -> AsyncGenerator[Browser]:
     """Chromium without a window."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, **options)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments], **options)
         try:
             yield browser
         finally:
@@ -87,11 +87,11 @@ class Person(msgspec.Struct, dict=True):  # Playwright notes something on it
 
     async def opens(self, path: str) -> None:
         """An address of the service."""
-        await self.page.goto(path)
+        await self.page.goto(f"{self.base_url}{path}")
 
-    async def signs_up(self, email: str, path: str = "/") -> None:
+    async def signs_up(self, email: str) -> None:
         """With the form."""
-        await self.opens(f"/sign-up?next={path}")
+        await self.opens("/sign-up")
         await self._fills_in(email, "Make the account")
 
     async def signs_in(self, email: str, password: str = PASSWORD) -> None:

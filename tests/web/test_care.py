@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 
 from tests.cast import PASSWORD
-from tests.web.browsing import figure, findings_of_axe
+from tests.conftest import new_database
+from tests.processes import free_port, running_server
+from tests.web.browsing import Person, figure, findings_of_axe
 from tests.web.conftest import EXPORT, Arrive, Owner, Service, newcomer
+from tests.web.proxy import proxy_below
 
 PAGES = ("/?days=7", "/usage?days=7", "/keys", "/tokens", "/import", "/account", "/account/delete", "/reference")
 
@@ -126,3 +131,40 @@ async def test_failing_request_says_what_to_do(arrive: Arrive, owner: Owner) -> 
     await person.context.clear_cookies()
     await page.get_by_role("link", name="90 days").click()
     await page.get_by_text("Your session has ended. Sign in to go on.").wait_for()
+
+
+async def test_everything_works_below_a_path_behind_a_proxy(
+    browser: Browser, server_url: str, template: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    base_url = f"http://127.0.0.1:{port}/below"
+    async with (
+        new_database(server_url, template) as database_url,
+        running_server(database_url, tmp_path / "log", PUBLIC_URL=base_url) as client,
+        proxy_below("/below", port, client.base_url.port or 0) as strays,
+    ):
+        person = await Person.sits_down(browser, base_url)
+        page = person.page
+        await person.signs_up("below@example.com")
+        await page.get_by_role("link", name="import an export").click()
+        await page.get_by_label("The file", exact=True).set_input_files(EXPORT)
+        await person.presses("Import")
+        await page.get_by_role("link", name="Look at it").click()
+        await page.locator("canvas").wait_for()
+        await page.get_by_role("link", name="1 year").click()
+        await page.wait_for_url("**/below/?days=365")
+        await page.get_by_role("link", name="Every line of it").click()
+        await page.get_by_role("link", name="Cost", exact=True).click()
+        await page.wait_for_url("**/below/usage?*sort=cost*")
+        await page.get_by_role("link", name="Tokens").click()
+        await page.get_by_label("Name").fill("below")
+        await person.presses("Make the token")
+        assert f"{base_url}/api/v1/stats" in await person.reads("#curl")
+        await page.get_by_role("link", name="I have stored it").click()
+        await page.get_by_role("link", name="Revoke … below").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Revoke the token").click()
+        assert "Nobody is let in with it any more" in await person.reads()
+        await person.presses("Sign out")
+        assert "You are signed out" in await person.reads()
+        await person.leaves()
+    assert strays == []

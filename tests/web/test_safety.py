@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 from tests.web.browsing import Person, running_browser
 from tests.web.conftest import Arrive, Owner, Service, newcomer
@@ -123,3 +124,20 @@ async def test_reference_is_read_and_tried(arrive: Arrive, service: Service, pas
     shown = await operation.locator("output pre").inner_text()
     assert shown.startswith("200")
     assert '"days": 7' in shown
+
+
+async def test_plain_connection_works_and_is_told(service: Service, owner: Owner) -> None:
+    """Under a name that is not the machine's own, without TLS: browsers drop Secure cookies there."""
+    port = urlsplit(service.url).port
+    async with running_browser("--host-resolver-rules=MAP nas.lan 127.0.0.1") as browser:
+        person = await Person.sits_down(browser, f"http://nas.lan:{port}")
+        await person.opens("/sign-in")
+        assert "This connection is not private" in await person.reads("body")
+        await person.signs_in(owner.email)
+        await person.opens("/account")
+        assert "This connection is not private" in await person.reads("body")
+        (cookie,) = await person.context.cookies()
+        assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == ("watcher_session", False, True)
+        await person.presses("Sign out")
+        assert "You are signed out" in await person.reads()
+        await person.leaves()

@@ -10,7 +10,7 @@ from litestar.di import Provide
 from litestar.params import FromQuery
 
 from app.database import Database
-from app.errors import AppError, Invalid
+from app.errors import AppError, Invalid, NotFound, NotYours
 from app.requests import parse_id_parameter
 from app.stats import repository
 from app.stats.selection import DAYS_DEFAULT, DAYS_MAX, Selection, select
@@ -84,12 +84,14 @@ def read_filters(
     return Filters(days=days, start_date=start_date, end_date=end_date, api_key_id=api_key_id, model=model)
 
 
-def try_select(filters: Filters) -> tuple[Selection, AppError | None]:
-    """What is selected; where the filters contradict themselves, the last days of everything, and why."""
+async def find_selection(db: Database, user_id: int, filters: Filters) -> tuple[Selection, AppError | None]:
+    """What is selected; where the filters mean nothing, the last days of everything, and why."""
     try:
-        return filters.selection(), None
-    except AppError as error:
+        selection = filters.selection()
+        await repository.find_selection(db, user_id, selection)
+    except (Invalid, NotFound, NotYours) as error:
         return Filters().selection(), error
+    return selection, None
 
 
 async def find_choices(db: Database, user_id: int) -> Choices:

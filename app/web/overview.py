@@ -9,7 +9,6 @@ import msgspec
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
-from app.errors import AppError
 from app.hygiene import repository as hygiene
 from app.keys import repository as keys
 from app.keys.structs import KeyEntry
@@ -17,11 +16,11 @@ from app.stats.spending import read_runways, read_spending
 from app.tokens import repository as tokens
 from app.usage.reading import Sync
 from app.web.charts import stack
-from app.web.filters import FILTERS, PERIODS, Filters, find_choices, try_select
+from app.web.filters import FILTERS, PERIODS, Filters, find_choices, find_selection
 from app.web.guards import SignedInRequest, require_own_page, require_session
 from app.web.pages import Pages
 
-CONCERNED_MAX = 5  # of each finding; the rest is counted
+CONCERNED_MAX = 5  # keys and tokens of each finding; the rest is counted
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -50,14 +49,8 @@ class OverviewPage(Controller):
     ) -> Response[Any]:
         """Of the period, key and model that the address names."""
         user_id = request.user.user_id
-        selection, error = try_select(filters)
-        try:
-            spending = await read_spending(sync.db, user_id, selection)
-        except AppError as refusal:
-            if selection.key_id is None:
-                raise
-            selection, error = Filters().selection(), refusal
-            spending = await read_spending(sync.db, user_id, selection)
+        selection, error = await find_selection(sync.db, user_id, filters)
+        spending = await read_spending(sync.db, user_id, selection)
         overview = spending.overview
         watched = await keys.list_keys(sync.db, user_id, sync.stale_seconds, None, keys.ALL)
         choices = await find_choices(sync.db, user_id)
@@ -83,6 +76,7 @@ class OverviewPage(Controller):
             ],
             runways=await read_runways(sync.db, user_id, watched),
             troubled=_troubled(watched),
+            troubled_max=CONCERNED_MAX,
             hygiene=await hygiene.find_findings(sync.db, user_id, CONCERNED_MAX),
             has_keys=any(key.kind != "imported" for key in watched),
             has_usage=bool(choices.keys or choices.models),

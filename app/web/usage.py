@@ -12,14 +12,13 @@ from litestar.params import FromQuery, QueryParameter
 
 from app.cursors import ByCell, Cursors
 from app.database import Database
-from app.errors import AppError
 from app.pages import split_page
 from app.stats import repository
 from app.stats.answers import UsageQuery, answer_usage
 from app.stats.export import place_of
 from app.stats.selection import Selection
 from app.stats.structs import Selected, UsageRow
-from app.web.filters import FILTERS, PERIODS, Filters, find_choices, try_select
+from app.web.filters import FILTERS, PERIODS, Filters, find_choices, find_selection
 from app.web.guards import SignedInRequest, require_own_page, require_session
 from app.web.pages import Pages
 
@@ -84,14 +83,8 @@ class UsagePages(Controller):
     ) -> Response[Any]:
         """A page of it."""
         user_id = request.user.user_id
-        selection, error = try_select(filters)
-        try:
-            selected = await repository.find_selection(db, user_id, selection)
-        except AppError as refusal:
-            if selection.key_id is None:
-                raise
-            selection, error = Filters().selection(), refusal
-            selected = await repository.find_selection(db, user_id, selection)
+        selection, error = await find_selection(db, user_id, filters)
+        selected = await repository.find_selection(db, user_id, selection)
         order = Order(sort, direction)
         if await repository.count_facts(db, user_id, selected) <= SORTED_FACTS_MAX:
             table = await _sorted_table(db, user_id, selected, order, page)

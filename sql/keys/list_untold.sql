@@ -24,6 +24,5 @@ WHERE
     AND f.day BETWEEN $3 AND $4
     AND f.is_counted
     AND f.source <> 'activity'
-    AND NOT f.day <@ k.activity_days
 GROUP BY k.id
 ORDER BY k.id

@@ -245,6 +245,18 @@ async def test_key_shows_both_counts_and_their_difference(alice: Person, account
     assert entry["last_synced_at"] < entry["next_sync_at"]
 
 
+async def test_usage_of_today_is_unknown_until_it_was_read_today(
+    alice: Person, account: Account, connection: asyncpg.Connection
+) -> None:
+    key = account.add_key("prod")
+    account.spend(key, Decimal("0.25"))
+    entry = await adds(alice, key)
+    await reads(alice, entry["id"])
+    await connection.execute("UPDATE usage_readings SET day = day - 1")
+    entry = await shown(alice, entry["id"])
+    assert (entry["usage_total"], entry["usage_today"]) == (0.25, None)
+
+
 async def test_management_key_shows_its_account_and_no_usage_of_its_own(alice: Person, account: Account) -> None:
     account.spend(account.add_key("prod"), Decimal("1.5"))
     entry = await adds(alice, account.add_management_key("admin"))

@@ -501,21 +501,34 @@ async def test_key_that_was_gone_before_its_account_is_known_is_counted_once(
     assert await watch.costs() == {TODAY: 7}
 
 
+async def test_accounts_are_not_asked_about_keys_that_are_read_by_themselves(watch: Watching) -> None:
+    stranger = watch.world.add_account().add_key("stranger")
+    stranger_id = await watch.adds(stranger)
+    watch.world.accounts[1].spend(stranger, Decimal(7))
+    await watch.reads(stranger_id)
+    watch.passes(days=1)
+    await watch.reads(stranger_id)
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    assert stranger.hash not in {request.query.get("api_key_hash") for request in watch.simulator.requests}
+    assert await watch.costs() == {TODAY: 7}
+
+
 async def test_watched_key_that_is_gone_says_so(watch: Watching) -> None:
     key, other = watch.account.add_key("prod"), watch.account.add_key("other")
     manager_id = await watch.adds(watch.account.add_management_key("admin"))
     await watch.reads(manager_id)
-    key_id, other_id = await watch.id_of(key), await watch.id_of(other)
+    key_id, other_id = await watch.id_of(key), await watch.adds(other)
     assert key_id
-    assert other_id
+    await watch.reads(other_id)
     watch.account.delete_key(key)
+    watch.account.keys.remove(other)
     before = (await watch.row(key_id))["last_synced_at"]
     await watch.reads(manager_id)
     row = await watch.row(key_id)
     assert row["sync_status"] == "unauthorized"
     assert row["sync_error"] == "OpenRouter does not list this key any more; it was deleted there."
     assert row["last_synced_at"] > before  # nothing of it is missing
-    assert (await watch.row(other_id))["sync_status"] == "ok"
+    assert (await watch.row(other_id))["sync_status"] == "ok"  # as far as it says itself
     watch.account.keys.append(key)
     await watch.reads(manager_id)
     assert [(await watch.row(key_id))[name] for name in ("sync_status", "sync_error")] == ["ok", None]
@@ -528,6 +541,7 @@ async def test_key_s_usage_in_another_workspace_is_the_key_s(watch: Watching) ->
     at = watch.world.clock.now() - 2 * DAY
     watch.account.spend(key, Decimal(2), at=at, workspace=watch.account.workspaces[0])
     watch.account.spend(key, Decimal(3), at=at)
+    watch.account.spend(key, Decimal(1), at=at, model="maker/another")
     watch.account.spend(None, Decimal("0.5"), at=at)
     manager_id = await watch.adds(watch.account.add_management_key("admin"))
     await watch.reads(manager_id)

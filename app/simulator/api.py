@@ -126,11 +126,7 @@ def _counters(request: Request, key: Key) -> dict[str, Any]:
 def _free_requests(request: Request) -> dict[str, int]:
     """Of the whole account today."""
     until = request.now - timedelta(seconds=request.world.options.free_quota_lag_seconds)
-    used = sum(
-        record.requests
-        for record in request.account.known(until)
-        if record.day == request.now.date() and record.permaslug.endswith(":free")
-    )
+    used = request.account.free_requests(request.now.date(), until)
     return {"limit": FREE_REQUESTS_MAX, "used": used, "remaining": max(FREE_REQUESTS_MAX - used, 0)}
 
 

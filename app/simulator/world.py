@@ -148,6 +148,7 @@ class Account:
         self.records: list[Record] = []
         self._by_key: dict[str | None, dict[date, list[Record]]] = defaultdict(lambda: defaultdict(list))
         self._day_costs: dict[str | None, dict[date, Cell]] = defaultdict(lambda: defaultdict(Cell))
+        self._free: dict[date, list[Record]] = defaultdict(list)
         self.add_workspace("Default")
 
     @property
@@ -239,6 +240,8 @@ class Account:
         self.records.append(record)
         self._by_key[record.key_hash][record.day].append(record)
         self._day_costs[record.key_hash][record.day].add(record)
+        if record.permaslug.endswith(":free"):
+            self._free[record.day].append(record)
 
     def generate(self, days: int, *, per_day: int = 20, keys: Sequence[Key] | None = None) -> None:
         """Random usage of the last so many days, today included, by the keys and the web chat; some days are idle."""
@@ -293,6 +296,10 @@ class Account:
                     if record.moment <= until:
                         cost, byok = cost + record.cost, byok + record.byok_cost
         return cost, byok
+
+    def free_requests(self, day: date, until: datetime) -> int:
+        """To models that cost nothing, of all keys, on a day up to a moment."""
+        return sum(record.requests for record in self._free[day] if record.moment <= until)
 
     def last_used_at(self, key: Key, until: datetime) -> datetime | None:
         """None for a key that was never used."""

@@ -6,10 +6,12 @@
 -- $5 end_date date
 SELECT r.day AS date, NULLIF(m.slug, '') AS model, r.cost
 FROM models AS m
+-- each model looked up by its place in the index (OFFSET 0 keeps it so)
 CROSS JOIN LATERAL (
     SELECT u.day, u.cost
     FROM usage_rollups AS u
     WHERE u.user_id = $1 AND u.key_id = $2 AND u.model_id = m.id AND u.day BETWEEN $4 AND $5
+    OFFSET 0
 ) AS r
 WHERE m.slug = ANY($3)
 ORDER BY r.day, m.slug

@@ -9,10 +9,18 @@
 -- $8 offset bigint
 -- $9 limit bigint
 
--- as in stats/list_usage: several sources of one cell are one row
-WITH cells AS (
+-- only days on which something was used
+WITH used AS (
+    SELECT day
+    FROM usage_rollups
+    WHERE user_id = $1 AND key_id = $2 AND model_id = $3 AND day BETWEEN $4 AND $5
+),
+
+-- As in stats/list_usage: several sources of one cell are one row. Each day is looked up by its place in the index (OFFSET 0 keeps it
+-- so): what is not selected is not read.
+cells AS (
     SELECT
-        u.day, u.key_id, u.model_id, u.provider_id,
+        d.day, u.key_id, u.model_id, u.provider_id,
         sum(u.requests)::bigint AS requests,
         sum(u.cost) AS cost,
         sum(u.byok_cost) AS byok_cost,
@@ -20,12 +28,19 @@ WITH cells AS (
         sum(u.tokens_output)::bigint AS tokens_output,
         sum(u.tokens_reasoning)::bigint AS tokens_reasoning,
         sum(u.tokens_cached)::bigint AS tokens_cached
-    FROM usage_facts AS u
-    WHERE
-        u.user_id = $1 AND u.is_counted AND u.day BETWEEN $4 AND $5
-        AND ($2::bigint = -1 OR u.key_id = $2)
-        AND ($3::bigint = -1 OR u.model_id = $3)
-    GROUP BY u.day, u.key_id, u.model_id, u.provider_id
+    FROM used AS d
+    CROSS JOIN LATERAL (
+        SELECT
+            f.key_id, f.model_id, f.provider_id, f.requests, f.cost, f.byok_cost, f.tokens_input, f.tokens_output,
+            f.tokens_reasoning, f.tokens_cached
+        FROM usage_facts AS f
+        WHERE
+            f.user_id = $1 AND f.day = d.day AND f.is_counted
+            AND f.key_id BETWEEN GREATEST($2, 0) AND CASE $2 WHEN -1 THEN 9223372036854775807 ELSE $2 END
+            AND f.model_id BETWEEN GREATEST($3, 0) AND CASE $3 WHEN -1 THEN 9223372036854775807 ELSE $3 END
+        OFFSET 0
+    ) AS u
+    GROUP BY d.day, u.key_id, u.model_id, u.provider_id
 ),
 
 named AS (

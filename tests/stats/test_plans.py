@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
 
-from app.database import Query, sql_folder
+from app.database import Query
 from app.stats import repository
 from app.stats.export import PAGE_ROWS
 from tests.bench.store import Store, fill
@@ -136,6 +137,35 @@ async def test_page_of_usage_reads_the_days_that_it_tells(
     )
 
 
+@pytest.mark.parametrize("sort", ["cost", "model"])
+@pytest.mark.parametrize("selection", SELECTIONS)
+async def test_page_in_another_order_reads_the_selection_and_nothing_else(
+    filled: Filled, selection: str, sort: str
+) -> None:
+    keys, models = SELECTIONS[selection]
+    rows = keys * models * DAYS
+    arguments = (*cells(filled, selection), sort, True, 0, LIMIT)
+    await assert_reads(filled, repository._list_usage_sorted, arguments, rows, rows + DAYS)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+async def test_size_of_a_selection_is_a_row_a_day(filled: Filled, selection: str) -> None:
+    await assert_reads(filled, repository._count_facts, cells(filled, selection), DAYS, DAYS)
+
+
+@pytest.mark.parametrize("selection", ["all", "a key"])
+async def test_days_of_models_read_a_row_a_model_and_day(filled: Filled, selection: str) -> None:
+    user_id, key_id, _, *period = cells(filled, selection)
+    models = ["maker/model-1", "maker/model-7"]
+    await assert_reads(filled, repository._list_model_days, (user_id, key_id, models, *period), 2 * DAYS, 2 * DAYS)
+
+
+async def test_choice_of_keys_and_models_reads_no_days(filled: Filled) -> None:
+    cells_of_user = (STORE.keys + 1) * (STORE.models + 1)
+    await assert_reads(filled, repository._list_used_models, (filled.user_id, 9), STORE.models, cells_of_user)
+    await assert_reads(filled, repository._list_used_keys, (filled.user_id, 9), STORE.keys, cells_of_user)
+
+
 async def test_gauges_read_a_row_a_cell_and_day_of_the_month(filled: Filled) -> None:
     used = STORE.keys * STORE.models
     # all time, today, and each day of the month
@@ -145,7 +175,7 @@ async def test_gauges_read_a_row_a_cell_and_day_of_the_month(filled: Filled) -> 
 
 
 def test_every_query_for_figures_is_looked_at() -> None:
-    looked_at = {
-        "find_selection", "sum_usage", "list_days", "list_costs", "list_models", "list_keys", "list_usage", "list_gauges",
-    }  # fmt: skip
-    assert {path.stem for path in (sql_folder() / "stats").glob("*.sql")} == looked_at
+    here = Path(__file__).read_text(encoding="utf-8")
+    queries = [name for name, value in vars(repository).items() if isinstance(value, Query)]
+    assert len(queries) > 8
+    assert [name for name in queries if f"repository.{name}," not in here] == []

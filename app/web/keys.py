@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal
 
 from litestar import Controller, Response, get, post
@@ -9,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.cursors import ByTime, Cursors
-from app.errors import AppError, Invalid, KeyExists, KeyLimitReached, OpenRouterUnavailable
+from app.errors import AppError, Invalid, KeyExists, KeyLimitReached, OpenRouterUnavailable, SyncUnderWay
 from app.keys import register, repository
 from app.names import clean_name
 from app.pages import split_page
@@ -22,7 +23,7 @@ from app.web.pages import Pages
 
 PAGE_KEYS = 50
 
-Done = Literal["added", "changed", "replaced", "paused", "resumed", "read", "failed", "deleted", "erased"]
+Done = Literal["added", "changed", "replaced", "paused", "resumed", "read", "busy", "failed", "deleted", "erased"]
 
 
 class KeyPages(Controller):
@@ -154,9 +155,12 @@ class KeyPages(Controller):
         pages: NamedDependency[Pages],
     ) -> Response[Any]:
         """Waits for the end of it, and leads back to where it was asked for."""
-        report = await sync_now(sync, request.user.user_id, parse_id(key_id))
+        done: Done = "busy"  # what was asked for is being done
+        with suppress(SyncUnderWay):
+            report = await sync_now(sync, request.user.user_id, parse_id(key_id))
+            done = "read" if report.status == "ok" else "failed"
         page = "/keys" if form.get("from") == "list" else f"/keys/{key_id}"
-        return pages.redirect(page, done="read" if report.status == "ok" else "failed")
+        return pages.redirect(page, done=done)
 
     @get("/{key_id:str}/delete")
     async def ask_to_delete(

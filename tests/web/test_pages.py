@@ -14,10 +14,11 @@ import httpx
 import msgspec
 import pytest
 
+from app.main import create_app
 from app.settings import Settings
 from app.web import assets, usage
 from tests.cast import PASSWORD, Person
-from tests.conftest import running_app
+from tests.conftest import lifespan, running_app
 from tests.usage.watching import Watching, watching
 from tests.web.visiting import PRIVATE, Visitor, field, words
 
@@ -122,7 +123,11 @@ async def test_missing_files_are_told_at_the_start_and_on_the_pages(
 ) -> None:
     monkeypatch.setattr(assets, "FOLDER", tmp_path)
     assert not assets.Assets().are_complete
-    async with running_app(settings) as client:
+    app = create_app(settings)
+    async with (
+        lifespan(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watcher.test") as client,
+    ):
         page = await client.get("/sign-up", headers=PRIVATE)
         assert "Run make assets on the server" in words(page)
 
@@ -438,6 +443,19 @@ async def world(database_url: str, connection: asyncpg.Connection) -> Any:
     """OpenRouter, simulated."""
     async with watching(database_url, connection, datetime.now(UTC)) as it:
         yield it
+
+
+async def test_key_that_is_being_read_need_not_be_read_again(
+    world: Watching, settings: Settings, alice: Person, connection: asyncpg.Connection
+) -> None:
+    key = world.account.add_key("only")
+    async with running_app(msgspec.structs.replace(settings, openrouter_base_url=world.simulator.base_url)) as client:
+        visitor = await Visitor.signs_in(client, alice.email)
+        await visitor.post("/keys", name="only", key=key.secret)
+        key_id = await connection.fetchval("SELECT id FROM openrouter_keys WHERE hash = $1", key.hash)
+        assert await world.sync.claim(key_id) is not None
+        answer = await visitor.post(f"/keys/{key_id}/sync")
+        assert "being read at this moment" in words(await visitor.get(answer.headers["location"]))
 
 
 async def test_keys_are_added_read_changed_and_deleted(

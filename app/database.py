@@ -51,7 +51,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, transaction_pooler: bool = False) -> None:
         """`transaction_pooler`: PgBouncer in transaction mode stands in between, so no prepared statements."""
-        self._url = url
+        self.url = url  # read when the pool is opened
         self._pool_size = pool_size
         self._statement_cache_size = 0 if transaction_pooler else 1024
         self._pool: asyncpg.Pool | None = None
@@ -59,7 +59,7 @@ class Database:
     async def open(self) -> None:
         """Creates the pool without connecting: the service starts, and says so, while its database is away."""
         self._pool = await asyncpg.create_pool(
-            self._url,
+            self.url,
             min_size=0,
             max_size=self._pool_size,
             timeout=CONNECT_TIMEOUT_SECONDS,

@@ -58,9 +58,14 @@ SYNC_POOL_SHARE = 3  # of the pool's connections one in so many is for reading k
 BODY_MAX_BYTES = 64 * 1024  # the largest body but an import's is a name and a password
 
 
-def create_app(settings: Settings, *, with_scheduler: bool = False, lanes: Lanes = ONE_LANE) -> ASGIApp:
-    """The service as an ASGI application; with the scheduler it also does what nobody asks for, beside the requests."""
-    return Edge(create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes))
+def create_app(
+    settings: Settings, *, with_scheduler: bool = False, lanes: Lanes = ONE_LANE, db: Database | None = None
+) -> ASGIApp:
+    """The service as an ASGI application; with the scheduler it also does what nobody asks for, beside the requests.
+
+    `db`: another pool than the one that the settings speak of.
+    """
+    return Edge(create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db))
 
 
 def create_database(settings: Settings) -> Database:
@@ -83,9 +88,11 @@ def create_sync(settings: Settings, db: Database) -> Sync:
     )
 
 
-def create_litestar(settings: Settings, *, with_scheduler: bool = False, lanes: Lanes = ONE_LANE) -> Litestar:
+def create_litestar(
+    settings: Settings, *, with_scheduler: bool = False, lanes: Lanes = ONE_LANE, db: Database | None = None
+) -> Litestar:
     """The application inside the edge, with its routes; tests walk them."""
-    db = create_database(settings)
+    db = db or create_database(settings)
     sync = create_sync(settings, db)
 
     authorization = Authorization(db, settings.public_rate_limit, lanes)

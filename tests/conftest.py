@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Generator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -16,13 +16,17 @@ import asyncpg
 import httpx
 import msgspec
 import pytest
+from litestar.types import ASGIApp
 
 from app import embedded, migrate
 from app.accounts.passwords import Passwords
 from app.batching import ONE_LANE, Lanes
+from app.database import Database
 from app.limits import Limit
-from app.main import create_app
+from app.main import create_app, create_database
 from app.settings import Settings
+from app.simulator.server import Simulator, serving
+from app.simulator.world import Account, World
 from tests.cast import PASSWORD, Person
 from tests.web.chromium import lacking
 
@@ -151,13 +155,67 @@ def quiet_settings(database_url: str) -> Settings:
     )
 
 
+class _Apps:
+    """Applications that are up, to be lent to one test after the other.
+
+    Making one takes longer than most tests. So it stays, and with each test its pool goes to another database, as if the old one
+    had been restarted somewhere else.
+    """
+
+    KEPT_MAX = 30
+
+    def __init__(self) -> None:
+        self._idle: dict[tuple[Settings, Lanes], list[tuple[ASGIApp, Database, AsyncExitStack]]] = {}
+
+    @asynccontextmanager
+    async def lent(self, settings: Settings, lanes: Lanes) -> AsyncGenerator[ASGIApp]:
+        """One that has the settings, in nobody else's hands."""
+        kind = (msgspec.structs.replace(settings, database_url=None), lanes)
+        idle = self._idle.pop(kind, [])
+        if idle:
+            app, db, stack = idle.pop()
+            db.url = settings.database_url or ""
+            await db.open()
+        else:
+            stack = AsyncExitStack()
+            db = create_database(settings)
+            app = create_app(settings, lanes=lanes, db=db)
+            await stack.enter_async_context(lifespan(app))
+        self._idle[kind] = idle
+        try:
+            yield app
+        finally:
+            await db.close()
+            self._idle.setdefault(kind, []).append((app, db, stack))
+            while sum(map(len, self._idle.values())) > self.KEPT_MAX:
+                await self._end_oldest()
+
+    async def close(self) -> None:
+        """Shuts them all down."""
+        while self._idle:
+            await self._end_oldest()
+
+    async def _end_oldest(self) -> None:
+        kind = next(iter(self._idle))
+        for _, _, stack in self._idle.pop(kind):
+            await stack.aclose()
+
+
+_apps = _Apps()
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def _end_apps() -> AsyncGenerator[None]:
+    yield
+    await _apps.close()
+
+
 @asynccontextmanager
 async def running_app(
     settings: Settings, client_address: str = "127.0.0.1", lanes: Lanes = ONE_LANE
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """The whole application with its life span, and a client of it."""
-    app = create_app(settings, lanes=lanes)
-    async with lifespan(app):
+    async with _apps.lent(settings, lanes) as app:
         transport = httpx.ASGITransport(app=app, client=(client_address, 50000), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://watcher.test") as client:
             yield client
@@ -186,6 +244,31 @@ async def client(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the application on the test's own database."""
     async with running_app(settings) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def _simulator_port() -> list[int]:
+    """Where the last one was: at one place for all tests, applications that know it can be lent again."""
+    return [0]
+
+
+@pytest.fixture
+async def simulator(_simulator_port: list[int]) -> AsyncGenerator[Simulator]:
+    """OpenRouter, with one account."""
+    async with AsyncExitStack() as stack:
+        try:
+            running = await stack.enter_async_context(serving(World(seed=7), port=_simulator_port[0]))
+        except OSError:  # somebody else has taken it meanwhile
+            running = await stack.enter_async_context(serving(World(seed=7)))
+        _simulator_port[0] = urlsplit(running.base_url).port or 0
+        running.world.add_account()
+        yield running
+
+
+@pytest.fixture
+def account(simulator: Simulator) -> Account:
+    """At OpenRouter."""
+    return simulator.world.accounts[0]
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ import pytest
 
 from app.settings import Settings
 from app.simulator.faults import Fault
-from app.simulator.server import Simulator, serving
-from app.simulator.world import Account, Key, World
+from app.simulator.server import Simulator
+from app.simulator.world import Account, Key
 from tests.accounts import bodies
 from tests.cast import Person
 from tests.conftest import SECRET, running_app
@@ -35,18 +35,6 @@ CODES |= {503: "openrouter_unavailable"}
 def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     bodies.assert_problem(answer, status, CODES[status])
     return answer.json()
-
-
-@pytest.fixture
-async def simulator() -> AsyncGenerator[Simulator]:
-    async with serving(World(seed=7)) as running:
-        running.world.add_account()
-        yield running
-
-
-@pytest.fixture
-def account(simulator: Simulator) -> Account:
-    return simulator.world.accounts[0]
 
 
 @pytest.fixture

@@ -9,25 +9,10 @@ import msgspec
 import pytest
 
 from app.settings import Settings
-from app.simulator.server import Simulator, serving
-from app.simulator.world import Account, World
+from app.simulator.server import Simulator
 from tests.cast import Person
 from tests.conftest import running_app
 from tests.readers import Reader
-
-
-@pytest.fixture
-async def simulator() -> AsyncGenerator[Simulator]:
-    """OpenRouter, with one account."""
-    async with serving(World(seed=7)) as running:
-        running.world.add_account()
-        yield running
-
-
-@pytest.fixture
-def account(simulator: Simulator) -> Account:
-    """At OpenRouter."""
-    return simulator.world.accounts[0]
 
 
 @pytest.fixture

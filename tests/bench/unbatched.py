@@ -1,0 +1,26 @@
+"""What the token path is compared with: the same service with batching switched off. `python -m tests.bench.unbatched`
+
+Each request's statements go alone, as many at once as the pool has connections.
+"""
+
+from __future__ import annotations
+
+from litestar.types import ASGIApp
+
+from app import settings as settings_module
+from app.batching import Lanes
+from app.logs import configure_logs
+from app.main import create_app
+from app.scheduler import exit_with_parent
+from app.server import serve
+
+
+def application() -> ASGIApp:
+    """As app.main:application, but for the lanes."""
+    settings = settings_module.load()
+    configure_logs(settings.log_level)
+    return exit_with_parent(create_app(settings, lanes=Lanes(settings.database_pool_size, batch_max=1)))
+
+
+if __name__ == "__main__":
+    serve(settings_module.load(), "tests.bench.unbatched:application")

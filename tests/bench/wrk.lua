@@ -1,0 +1,21 @@
+-- Walks the tokens in a file, one after the other, and tells what came of it as JSON on a line of its own.
+
+local tokens, place = {}, 0
+
+function init(arguments)
+  for token in io.lines(arguments[1]) do tokens[#tokens + 1] = "Bearer " .. token end
+end
+
+function request()
+  place = place % #tokens + 1
+  wrk.headers["Authorization"] = tokens[place]
+  return wrk.format()
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\nJSON {"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, "refused": %d, "failed": %d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+end

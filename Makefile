@@ -14,7 +14,7 @@ NPM_INSTALLED := .venv/npm.installed
 endif
 ASSETS := app/web/static/vendor/installed
 
-.PHONY: help run demo test bench check format schema lock secrets assets screenshots wheel clean
+.PHONY: help run demo test coverage bench check format schema lock secrets assets screenshots wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,9 +26,13 @@ demo: .venv/embedded.installed $(ASSETS) ## the service on a simulated OpenRoute
 	$(BIN)/python -m app demo
 
 test: .venv/dev.installed $(ASSETS) ## all tests, against a real PostgreSQL
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal $(ARGS)
+
+coverage: .venv/dev.installed $(ASSETS) ## the same in twice the time, and refuses when they run less than 95 % of the code
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
 
 bench: .venv/dev.installed $(ASSETS) ## measurements, an hour of them; see tests/bench
+	$(BIN)/python -m tests.bench.tokens
 	$(BIN)/python -m tests.bench.sync
 	$(BIN)/python -m tests.bench.stats
 	$(BIN)/python -m tests.bench.pages

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Generic, TypeVar
@@ -151,6 +153,12 @@ def is_secret(text: str) -> bool:
     return _SECRET.fullmatch(text) is not None
 
 
+@cache
+def _trusted_authorities() -> ssl.SSLContext:
+    """Read once: it takes longer than everything else about a client."""
+    return httpx.create_ssl_context()
+
+
 class OpenRouter:
     """A client of one OpenRouter, shared by everything in a process."""
 
@@ -159,6 +167,7 @@ class OpenRouter:
         self._now = now
         self._http = httpx.AsyncClient(
             base_url=base_url,
+            verify=_trusted_authorities(),
             timeout=PHASE_TIMEOUT,
             follow_redirects=False,  # a key goes to the configured host and no other
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),

@@ -14,6 +14,9 @@ NPM_INSTALLED := .venv/npm.installed
 endif
 ASSETS := app/web/static/vendor/installed
 
+# without byte code each of the many processes of the tests would compile everything anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run demo test coverage bench check format schema lock secrets assets screenshots wheel clean
 
 help: ## this list

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -34,6 +36,25 @@ SECRET = bytes(range(32))
 # a server whose data nobody will miss
 MEMORY_FOLDER_MIN_BYTES = 4 * 1024**3
 FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 300")
+# the settings of a role in a database do not come with a copy of it
+COPY_SETTINGS = """
+    DO $$
+    DECLARE
+        setting text;
+    BEGIN
+        FOR setting IN
+            SELECT replace(unnest(setconfig), '=', ' = ''') || ''''
+            FROM pg_db_role_setting AS kept
+            INNER JOIN pg_database AS template ON template.oid = kept.setdatabase
+            WHERE template.datname = '{template}'
+        LOOP
+            EXECUTE 'ALTER ROLE CURRENT_USER IN DATABASE "{name}" SET ' || setting;
+        END LOOP;
+    END
+    $$
+"""
+_administrators: dict[str, asyncpg.Connection] = {}
+_administration = asyncio.Lock()
 
 
 @pytest.fixture(scope="session")
@@ -94,14 +115,22 @@ async def admin(server_url: str) -> AsyncGenerator[asyncpg.Connection]:
 async def new_database(server_url: str, template: str = "template0") -> AsyncGenerator[str]:
     """A database that lives as long as the block."""
     name = f"test_{uuid4().hex}"
-    async with admin(server_url) as connection:
-        # the default writes every page to the log too
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+    # the default strategy writes every page to the log too
+    await _administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+    await _administer(server_url, COPY_SETTINGS.format(template=template, name=name))
     try:
         yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
     finally:
-        async with admin(server_url) as connection:
-            await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _administer(server_url: str, command: str) -> None:
+    """On a connection that stays: most of the time of a short command is the way to it."""
+    async with _administration:
+        connection = _administrators.get(server_url)
+        if connection is None or connection.is_closed():
+            connection = _administrators[server_url] = await asyncpg.connect(server_url)
+        await connection.execute(command)
 
 
 @pytest.fixture(scope="session")
@@ -123,9 +152,6 @@ async def empty_database_url(server_url: str) -> AsyncGenerator[str]:
 async def database_url(server_url: str, template: str) -> AsyncGenerator[str]:
     """A database of the test's own, migrated and empty."""
     async with new_database(server_url, template) as url:
-        connection = await asyncpg.connect(url)
-        await migrate.set_role_timeouts.run(connection)  # these belong to a database, so a clone has them not
-        await connection.close()
         yield url
 
 
@@ -205,9 +231,12 @@ _apps = _Apps()
 
 
 @pytest.fixture(scope="session", autouse=True)
-async def _end_apps() -> AsyncGenerator[None]:
+async def _ends() -> AsyncGenerator[None]:
+    """What stays between tests ends with them."""
     yield
     await _apps.close()
+    for connection in _administrators.values():
+        await connection.close()
 
 
 @asynccontextmanager
@@ -222,10 +251,8 @@ async def running_app(
 
 
 @asynccontextmanager
-async def lifespan(app: object) -> AsyncGenerator[None]:
+async def lifespan(app: Any) -> AsyncGenerator[None]:
     """The server's part of ASGI's lifespan protocol."""
-    import asyncio  # noqa: PLC0415 -- only here
-
     to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     from_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     task = asyncio.create_task(app({"type": "lifespan", "state": {}}, to_app.get, from_app.put))

@@ -7,40 +7,42 @@ import os
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-
-import click
 
 from app import embedded, migrate, server
 from app import settings as settings_module
 from app.accounts.passwords import Passwords
 from app.accounts.register import create_user
 from app.accounts.structs import Credentials
+from app.connections import create_database
 from app.database import Database
 from app.errors import OperatorError
 from app.keys import encryption
 from app.keys import repository as keys
 from app.keys.register import add_key
 from app.logs import configure_logs
-from app.main import create_database, create_sync
 from app.settings import Settings
 from app.simulator.server import serving
 from app.simulator.world import Account, Key, World
 from app.usage import repository as usage
 from app.usage.structs import Activity, Cell, Measures
 from app.usage.sync import sync_claimed
+from app.watching import create_sync
 
 ADDRESS, PASSWORD = "demo@example.com", "a year of tokens, simulated"
 DAYS = 365
 KEPT_DAYS = 30  # by OpenRouter; what is older can only come from us
 
 
-def run() -> None:
-    """Serves until SIGTERM or SIGINT. Raises OperatorError where it would fill a real database."""
+def run(announce: Callable[..., None]) -> None:
+    """Serves until SIGTERM or SIGINT. `announce` is told where and how, for programs and in lines for people.
+
+    Raises OperatorError where it would fill a real database.
+    """
     if os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"):
         raise OperatorError("The demonstration keeps its data in a folder of its own; unset DATABASE_URL.")
     world = World(seed=1)
@@ -56,8 +58,12 @@ def run() -> None:
         configure_logs(settings.log_level)
         with embedded.running(settings.data_dir):
             asyncio.run(_fill(settings, account, inference_keys))
-            click.echo(f"Log in at http://{settings.host}:{settings.port} as {ADDRESS} with the password: {PASSWORD}")
-            click.echo(f"OpenRouter is simulated at {base_url}; all of it is gone when this ends.")
+            url = f"http://{settings.host}:{settings.port}"
+            announce(
+                {"url": url, "email": ADDRESS, "password": PASSWORD, "openrouter_base_url": base_url},
+                f"Log in at {url} as {ADDRESS} with the password: {PASSWORD}",
+                f"OpenRouter is simulated at {base_url}; all of it is gone when this ends.",
+            )
             server.serve(settings)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -17,13 +16,13 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
-from app import __version__, embedded
-from app import settings as settings_module
+from app import __version__
 from app.accounts.controller import AuthController, PublicAuthController
 from app.accounts.jwt import Signer
 from app.accounts.passwords import Passwords
 from app.accounts.structs import Policy
 from app.batching import ONE_LANE, Batcher, Lanes
+from app.connections import create_database
 from app.cursors import Cursors
 from app.database import Database
 from app.description import Description, Money
@@ -32,12 +31,10 @@ from app.health import HealthController
 from app.hygiene.controller import HygieneController
 from app.keys.controller import KeysController
 from app.keys.encryption import require_right_keys
-from app.keys.vault import Vault
-from app.logs import configure_logs
 from app.public.v1 import PublicController
 from app.requests import Clients, StrictJSON, check_request, query_parameters
 from app.responses import Edge, JSONResponse, problem_response, unexpected_problem
-from app.scheduler import exit_with_parent, keep_house, keep_watch
+from app.scheduler import keep_house, keep_watch
 from app.settings import Settings
 from app.stats import repository as stats
 from app.stats.controller import StatsController
@@ -45,16 +42,15 @@ from app.tokens import repository as tokens
 from app.tokens.authorization import Authorization
 from app.tokens.controller import TokensController
 from app.usage.controller import ImportsController
-from app.usage.openrouter import OpenRouter
-from app.usage.reading import Sync
-from app.web.assets import Assets, get_asset
+from app.watching import create_sync
+from app.web.asset_route import get_asset
+from app.web.assets import Assets
 from app.web.errors import show_or_tell
 from app.web.pages import Pages
 from app.web.router import pages_router
 from app.web.sessions import Browsers
 
 CONCURRENT_IMPORTS_MAX = 2  # in each process; each may take some 150 MB
-SYNC_POOL_SHARE = 3  # of the pool's connections one in so many is for reading keys; the rest is for those who ask
 BODY_MAX_BYTES = 64 * 1024  # the largest body but an import's is a name and a password
 
 
@@ -66,26 +62,6 @@ def create_app(
     `db`: another pool than the one that the settings speak of.
     """
     return Edge(create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db))
-
-
-def create_database(settings: Settings) -> Database:
-    """The pool of a process, not opened yet."""
-    return Database(
-        settings.database_url or embedded.database_url(settings.data_dir),
-        pool_size=settings.database_pool_size,
-        transaction_pooler=settings.database_pooler == "transaction",
-    )
-
-
-def create_sync(settings: Settings, db: Database) -> Sync:
-    """What reading OpenRouter's keys takes in a process."""
-    return Sync(
-        db=db,
-        vault=Vault(settings.encryption_keys),
-        openrouter=OpenRouter(settings.openrouter_base_url),
-        interval_seconds=settings.sync_interval_minutes * 60,
-        places=asyncio.Semaphore(max(1, settings.database_pool_size // SYNC_POOL_SHARE)),
-    )
 
 
 def create_litestar(
@@ -210,13 +186,3 @@ def _given(part: Any) -> Provide:
         return part
 
     return Provide(give, sync_to_thread=False)
-
-
-def application() -> ASGIApp:
-    """What a worker process of the server loads: the settings of its environment."""
-    settings = settings_module.load()
-    configure_logs(settings.log_level)
-    app = create_app(settings, with_scheduler=True)
-    gc.collect()
-    gc.freeze()  # what is there by now stays: the collector need not walk through it again and again
-    return exit_with_parent(app)

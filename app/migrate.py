@@ -134,6 +134,15 @@ async def _migrate_locked(worker: Connection, known: Sequence[Migration]) -> lis
     return done
 
 
+async def missing(connection: Connection) -> list[str]:
+    """The names of what is still to be applied. Raises MigrationError as `pending` does."""
+    try:
+        applied = await list_applied.fetch(connection)
+    except asyncpg.UndefinedTableError:
+        applied = list[Applied]()
+    return [migration.name for migration in pending(read_migrations(), applied)]
+
+
 async def describe(url: str) -> str:
     """The schema as text, for schema.sql."""
     async with connect(url) as connection:

@@ -4,14 +4,12 @@ through the database."""
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import structlog
-from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.accounts import repository as accounts
 from app.database import Database
@@ -23,7 +21,6 @@ from app.usage import repository as usage
 from app.usage.reading import Sync
 from app.usage.sync import sync_claimed
 
-PARENT_CHECK_SECONDS = 1.0
 PURGE_INTERVAL_SECONDS = 60.0
 PURGE_BATCH = 1000
 # between batches, so that a big deletion does not keep the database from its other work
@@ -132,21 +129,3 @@ async def run(sync: Sync) -> None:
         await asyncio.gather(*work, return_exceptions=True)
         await sync.openrouter.close()
         await sync.db.close()
-
-
-def exit_with_parent(app: ASGIApp) -> ASGIApp:
-    """Ends a worker whose server process is gone: after a kill -9 it would serve on, and keep the port, for ever."""
-    parent = os.getppid()
-    watches: set[asyncio.Task[None]] = set()
-
-    async def watch() -> None:
-        while os.getppid() == parent:  # noqa: ASYNC110 -- nobody signals the death of a parent
-            await asyncio.sleep(PARENT_CHECK_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
-        if str(scope["type"]) == "lifespan":  # which Litestar's types leave out
-            watches.add(asyncio.get_running_loop().create_task(watch()))
-        await app(scope, receive, send)
-
-    return watched

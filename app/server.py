@@ -21,8 +21,8 @@ BACKLOG = 2048
 PORT_PATIENCE_SECONDS = 5.0
 
 
-def serve(settings: Settings, application: str = "app.main:application") -> None:
-    """Serves what that factory makes until SIGTERM or SIGINT, then finishes what is under way.
+def serve(settings: Settings, *, with_scheduler: bool = True) -> None:
+    """Serves until SIGTERM or SIGINT, then finishes what is under way.
 
     Raises OperatorError when the port is taken.
     """
@@ -32,7 +32,7 @@ def serve(settings: Settings, application: str = "app.main:application") -> None
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     click.echo(f"OpenRouter Watcher listens on http://{host}:{settings.port}", err=True)
     Granian(
-        application,
+        "app.worker:application" if with_scheduler else "app.worker:application_without_scheduler",
         factory=True,
         interface=Interfaces.ASGI,
         address=settings.host,

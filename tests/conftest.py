@@ -23,9 +23,10 @@ from litestar.types import ASGIApp
 from app import embedded, migrate
 from app.accounts.passwords import Passwords
 from app.batching import ONE_LANE, Lanes
+from app.connections import create_database
 from app.database import Database
 from app.limits import Limit
-from app.main import create_app, create_database
+from app.main import create_app
 from app.settings import Settings
 from app.simulator.server import Simulator, serving
 from app.simulator.world import Account, World
@@ -236,7 +237,7 @@ async def _ends() -> AsyncGenerator[None]:
     yield
     await _apps.close()
     for connection in _administrators.values():
-        await connection.close()
+        connection.terminate()  # its server may be gone by now
 
 
 @asynccontextmanager

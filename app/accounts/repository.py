@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from app.accounts.addresses import Address
-from app.accounts.structs import Account, Attempt, Caller, OpenedSession, Policy, SessionEntry, StoredUser
+from app.accounts.structs import Account, Attempt, Caller, ListedUser, OpenedSession, Policy, SessionEntry, StoredUser
 from app.database import Database, Executor, Query
 from app.errors import EmailTaken, NotFound, NotYours, RegistrationClosed, TooManyRequests, Unauthenticated
 from app.limits import Limit
@@ -18,6 +18,7 @@ _create_user = Query("accounts/create_user", Account)
 _lock_registration = Query("accounts/lock_registration")
 _check_any_user = Query("accounts/check_any_user", bool)
 _find_user_by_email_key = Query("accounts/find_user_by_email_key", StoredUser)
+_list_users = Query("accounts/list_users", ListedUser)
 _find_credentials = Query("accounts/find_credentials", StoredUser)
 _create_session = Query("accounts/create_session", OpenedSession)
 _create_browser_session = Query("accounts/create_browser_session", int)
@@ -66,6 +67,11 @@ async def has_users(db: Executor) -> bool:
 async def find_user(db: Executor, address: Address) -> StoredUser | None:
     """By address."""
     return await _find_user_by_email_key.find(db, address.key)
+
+
+async def list_users(db: Executor, after_id: int, limit: int) -> list[ListedUser]:
+    """By id, from one on."""
+    return await _list_users.fetch(db, after_id, limit)
 
 
 async def find_credentials(db: Executor, user_id: int) -> StoredUser | None:

@@ -52,6 +52,17 @@ class Account(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class ListedUser(msgspec.Struct, frozen=True):
+    """An account as the operator sees it, and how much it holds that is in use."""
+
+    id: int
+    email: str
+    created_at: datetime
+    is_enabled: bool
+    api_tokens: int
+    openrouter_keys: int
+
+
 class Tokens(_Secretive, frozen=True):
     """What a login gives: a short-lived access token, and a refresh token for the next one."""
 

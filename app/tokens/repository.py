@@ -11,7 +11,7 @@ from app.database import Connection, Database, Executor, Query
 from app.errors import NotFound, NotYours, TokenLimitReached, Unauthenticated
 from app.limits import Limit
 from app.tokens import secret
-from app.tokens.structs import CreatedToken, StoredToken, TokenEntry, Verdict
+from app.tokens.structs import CreatedToken, LeakedToken, StoredToken, TokenEntry, Verdict
 
 _lock_owner = Query("tokens/lock_owner", int)
 _count_active = Query("tokens/count_active", int)
@@ -21,6 +21,7 @@ _list_tokens = Query("tokens/list_tokens", TokenEntry)
 _find_token = Query("tokens/find_token", TokenEntry)
 _check_exists = Query("tokens/check_exists", bool)
 _revoke_token = Query("tokens/revoke_token", bool)
+_revoke_leaked = Query("tokens/revoke_leaked", LeakedToken)
 _authorize = Query("tokens/authorize", Verdict)
 _lock_meter = Query("tokens/lock_meter", int)
 _purge_tokens = Query("tokens/purge_tokens")
@@ -84,6 +85,11 @@ async def revoke_token(db: Executor, token_id: int, user_id: int) -> None:
         raise NotFound
     if not is_own:
         raise NotYours
+
+
+async def revoke_leaked(db: Executor, digests: Collection[bytes]) -> list[LeakedToken]:
+    """Of whomever they are; those that are known here. From the moment this returns nobody is let in with any of them."""
+    return await _revoke_leaked.fetch(db, digests)
 
 
 async def authorize_tokens(

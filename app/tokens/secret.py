@@ -17,8 +17,10 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_LENGTH = 32
 CHECKSUM_LENGTH = 6  # 62^6 > 2^32
 HINT_LENGTH = 4
+LENGTH = len(PREFIX) + RANDOM_LENGTH + CHECKSUM_LENGTH
+SHAPE = f"{PREFIX}([0-9A-Za-z]{{{RANDOM_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
 
-_SHAPE = re.compile(f"{PREFIX}([0-9A-Za-z]{{{RANDOM_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})", re.ASCII)
+_SHAPE = re.compile(SHAPE, re.ASCII)
 
 
 def make() -> str:

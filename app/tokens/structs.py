@@ -53,6 +53,17 @@ class StoredToken(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
+class LeakedToken(msgspec.Struct, frozen=True):
+    """A token that was found where it should not be. `is_revoked_now`: it was not revoked before."""
+
+    id: int
+    name: str
+    hint: str
+    user_id: int
+    email: str
+    is_revoked_now: bool
+
+
 class Bearer(msgspec.Struct, frozen=True):
     """Whom a live token speaks for."""
 

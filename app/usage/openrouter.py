@@ -30,6 +30,7 @@ from app.usage.structs import Activity, Cell, Measures
 
 T = TypeVar("T")
 
+CLOCK_TIMEOUT_SECONDS = 10.0
 CALL_TIMEOUT_SECONDS = 60.0  # a whole answer
 PHASE_TIMEOUT = httpx.Timeout(20.0, connect=10.0, pool=60.0)
 ANSWER_MAX_BYTES = 32 * 1024 * 1024
@@ -180,6 +181,17 @@ class OpenRouter:
     async def close(self) -> None:
         """Closes the connections."""
         await self._http.aclose()
+
+    async def clock(self) -> datetime | None:
+        """What time it is there; None where the answer does not say. Any answer will do: no key is sent. Raises Unreachable."""
+        try:
+            async with asyncio.timeout(CLOCK_TIMEOUT_SECONDS):
+                async with self._http.stream("GET", "/key") as answer:
+                    return parsedate_to_datetime(answer.headers["date"]).astimezone(UTC)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+            raise Unreachable(f"OpenRouter could not be reached ({type(error).__name__}).") from None
+        except (KeyError, ValueError, TypeError, OverflowError):
+            return None
 
     async def own_key(self, secret: str) -> KeyState:
         """What the key says about itself. Raises OpenRouterError."""

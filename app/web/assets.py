@@ -1,4 +1,4 @@
-"""What do the pages load? A few files, all of them ours to serve; they are read once, when the service starts."""
+"""What do the pages load? A few files, all of them ours to serve; they are read once, when the service starts. No HTTP."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import hashlib
 from pathlib import Path
 
 import msgspec
-from litestar import Response, get
-from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
 
 from app.errors import NotFound
-from app.web.guards import VisitorRequest
 
 FOLDER = Path(__file__).parent / "static"
 OURS = ("watcher.css", "watcher.js", "reference.js", "icon.svg")
@@ -20,7 +16,6 @@ OURS = ("watcher.css", "watcher.js", "reference.js", "icon.svg")
 TAKEN = ("vendor/pico.min.css", "vendor/htmx.min.js", "vendor/chart.umd.min.js")
 
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-_FOREVER = "public, max-age=31536000, immutable"  # the address changes with the content
 _VERSION_DIGITS = 12
 
 
@@ -61,28 +56,3 @@ def _read(path: Path) -> Asset:
     body = path.read_bytes()
     version = hashlib.sha256(body).hexdigest()[:_VERSION_DIGITS]
     return Asset(body, gzip.compress(body, 9, mtime=0), _TYPES[path.suffix], version)
-
-
-@get("/static/{name:str}", include_in_schema=False)
-async def get_asset(
-    name: FromPath[str], request: VisitorRequest, assets: NamedDependency[Assets], v: FromQuery[str] = ""
-) -> Response[bytes]:
-    """Public: they are the same for everybody."""
-    asset = assets.find(name)
-    is_zipped = accepts_gzip(request)
-    return Response(
-        asset.zipped if is_zipped else asset.body,
-        media_type=asset.media_type,
-        headers={
-            "Cache-Control": _FOREVER if v == asset.version else "no-cache",
-            "Cross-Origin-Resource-Policy": "same-origin",
-            "Vary": "Accept-Encoding",
-            **({"Content-Encoding": "gzip"} if is_zipped else {}),
-        },
-    )
-
-
-def accepts_gzip(request: VisitorRequest) -> bool:
-    """Whether the client said so."""
-    codings = request.headers.get("accept-encoding", "").replace(" ", "").split(",")
-    return "gzip" in codings

@@ -19,7 +19,8 @@ from app import __version__
 from app.accounts.structs import Caller
 from app.errors import AppError, Invalid
 from app.web import formats
-from app.web.assets import Assets, accepts_gzip
+from app.web.asset_route import accepts_gzip
+from app.web.assets import Assets
 from app.web.guards import VisitorRequest
 from app.web.sessions import Browsers
 

@@ -11,12 +11,12 @@ from app import settings as settings_module
 from app.batching import Lanes
 from app.logs import configure_logs
 from app.main import create_app
-from app.scheduler import exit_with_parent
 from app.server import serve
+from app.worker import exit_with_parent
 
 
 def application() -> ASGIApp:
-    """As app.main:application, but for the lanes."""
+    """As app.worker:application, but for the lanes."""
     settings = settings_module.load()
     configure_logs(settings.log_level)
     return exit_with_parent(create_app(settings, lanes=Lanes(settings.database_pool_size, batch_max=1)))

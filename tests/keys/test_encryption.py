@@ -488,6 +488,7 @@ async def test_rotation_killed_at_any_moment_goes_on_where_it_was(
     chance = random.Random()  # noqa: S311 -- no secret
     async with admin(database_url) as holder:
         # while this row is held no rotation ends, so each kill meets one at work
+        await holder.execute("SET idle_in_transaction_session_timeout = 0")  # on a busy machine it takes that long
         held = holder.transaction()
         await held.start()
         await holder.execute("SELECT FROM openrouter_keys WHERE id = $1 FOR UPDATE", max(secrets))

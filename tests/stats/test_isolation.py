@@ -13,9 +13,9 @@ import pytest
 
 from tests.accounts.bodies import assert_problem
 from tests.cast import Person
+from tests.commands.running import environment_of, run
 from tests.conftest import new_database, quiet_settings, running_app
 from tests.readers import BOTH, Reader, today
-from tests.test_cli import environment_of, run
 from tests.test_routes import HANDLERS
 from tests.usage.facts import Fact, book, key_ids
 

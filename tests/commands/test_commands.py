@@ -1,11 +1,8 @@
-"""The command line, as a person or a script uses it: in processes of its own."""
+"""Do the commands do what they say, and tell in a sentence where they cannot?"""
 
 from __future__ import annotations
 
-import base64
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import asyncpg
@@ -14,29 +11,10 @@ import pytest
 
 from app.settings import Settings
 from tests.cast import PASSWORD, Person, bearer, log_in
-from tests.conftest import SECRET
+from tests.commands.running import run
 
 EXPORT = Path("tests/data/activity-export-2026-08-24.csv")
 OTHER_PASSWORD = "a different battery of horses"
-
-
-@pytest.fixture
-def environment(database_url: str) -> dict[str, str]:
-    return environment_of(database_url)
-
-
-def environment_of(database_url: str) -> dict[str, str]:
-    """Of a command that is to work on a certain database."""
-    secret = base64.urlsafe_b64encode(SECRET).decode()
-    return {**os.environ, "DATABASE_URL": database_url, "JWT_SECRETS": secret, "ENCRYPTION_KEYS": secret}
-
-
-def run(environment: dict[str, str], *arguments: str, stdin: str | bytes = "") -> subprocess.CompletedProcess[str]:
-    given = stdin if isinstance(stdin, bytes) else stdin.encode()
-    done = subprocess.run(
-        [sys.executable, "-m", "app", *arguments], input=given, env=environment, capture_output=True, check=False
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 async def test_created_user_can_log_in_even_when_registration_is_closed(
@@ -160,9 +138,11 @@ def test_migrate_makes_the_schema_that_schema_prints(environment: dict[str, str]
 
 def test_unreachable_database_is_told_in_a_sentence(environment: dict[str, str]) -> None:
     environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing"
-    done = run(environment, "migrate")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
+    done = run(environment, "schema")
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    told = run(environment, "schema", "--json")
+    assert (told.returncode, json.loads(told.stderr)["code"]) == (3, "unavailable")
 
 
 def test_wrong_setting_is_told_in_a_sentence(environment: dict[str, str]) -> None:

@@ -1,0 +1,53 @@
+"""What does a worker process of the server load, and when does it end by itself?"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app import settings as settings_module
+from app.logs import configure_logs
+from app.main import create_app
+
+PARENT_CHECK_SECONDS = 1.0
+
+
+def application() -> ASGIApp:
+    """Everything, with the settings of the environment."""
+    return _application(with_scheduler=True)
+
+
+def application_without_scheduler() -> ASGIApp:
+    """The same, where keys are read by processes of their own."""
+    return _application(with_scheduler=False)
+
+
+def _application(*, with_scheduler: bool) -> ASGIApp:
+    settings = settings_module.load()
+    configure_logs(settings.log_level)
+    app = create_app(settings, with_scheduler=with_scheduler)
+    gc.collect()
+    gc.freeze()  # what is there by now stays: the collector need not walk through it again and again
+    return exit_with_parent(app)
+
+
+def exit_with_parent(app: ASGIApp) -> ASGIApp:
+    """Ends a worker whose server process is gone: after a kill -9 it would serve on, and keep the port, for ever."""
+    parent = os.getppid()
+    watches: set[asyncio.Task[None]] = set()
+
+    async def watch() -> None:
+        while os.getppid() == parent:  # noqa: ASYNC110 -- nobody signals the death of a parent
+            await asyncio.sleep(PARENT_CHECK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        if str(scope["type"]) == "lifespan":  # which Litestar's types leave out
+            watches.add(asyncio.get_running_loop().create_task(watch()))
+        await app(scope, receive, send)
+
+    return watched

@@ -17,7 +17,7 @@ ASSETS := app/web/static/vendor/installed
 # without byte code each of the many processes of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test coverage bench check format schema lock secrets assets screenshots wheel clean
+.PHONY: help run demo test rounds coverage bench check format schema lock secrets assets screenshots wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: .venv/embedded.installed $(ASSETS) ## the service on a simulated OpenRoute
 
 test: .venv/dev.installed $(ASSETS) ## all tests, against a real PostgreSQL
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal $(ARGS)
+
+rounds: .venv/dev.installed $(ASSETS) ## races and kills as often as it takes to believe them, ten minutes
+	TEST_ROUNDS=many $(BIN)/python -m pytest --quiet tests/tokens/test_races.py tests/usage/test_schedulers.py
 
 coverage: .venv/dev.installed $(ASSETS) ## the same in twice the time, and refuses when they run less than 95 % of the code
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -24,8 +23,9 @@ from app.tokens import secret
 from tests.cast import PASSWORD, Person, bearer
 from tests.conftest import admin, new_database, running_app
 from tests.processes import running_server
+from tests.rounds import rounds
 
-ROUNDS = int(os.environ.get("RACE_ROUNDS", "10"))
+ROUNDS = rounds(5, 100)
 ACTIVE = """
     SELECT count(*) FROM api_tokens
     WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())

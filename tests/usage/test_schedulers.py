@@ -24,9 +24,10 @@ from app.simulator.world import Key
 from tests.cast import Person
 from tests.conftest import SECRET
 from tests.processes import PROJECT, running_server
+from tests.rounds import rounds
 from tests.usage.watching import Watching, watching
 
-KILLS = 20
+KILLS = rounds(5, 20)
 # of twelve keys with a secret; and of an account with twelve more: its own key, workspaces and keys until a page is empty, its
 # balance, its activity, and that of each key
 CALLS = 12 + 7 + 12
@@ -101,7 +102,7 @@ async def expire_leases(watch: Watching) -> None:
                 return
 
 
-async def test_twenty_kills_leave_every_total_exact(watch: Watching, database_url: str, tmp_path: Path) -> None:
+async def test_kills_leave_every_total_exact(watch: Watching, database_url: str, tmp_path: Path) -> None:
     """Whatever was under way, the old figures were there or the new ones, and the next process goes on."""
     dice = random.Random(20261124)  # noqa: S311 -- no secret
     keys = [watch.account.add_key(f"key {number}") for number in range(12)]

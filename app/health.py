@@ -13,6 +13,18 @@ from app.responses import problems
 check_database = Query("health/check_database", bool)
 
 
+class Readiness:
+    """Whether this process wants requests at all."""
+
+    def __init__(self) -> None:
+        """It does, until it is told to end."""
+        self.is_ending = False
+
+    def end(self) -> None:
+        """What comes is still answered, but load balancers should send it elsewhere."""
+        self.is_ending = True
+
+
 class Health(msgspec.Struct, frozen=True):
     """All is well."""
 
@@ -35,8 +47,8 @@ class HealthController(Controller):
         return Health()
 
     @get("/readyz", operation_id="readyz", summary="Is the service ready?", responses=problems(Unavailable))
-    async def readyz(self, db: NamedDependency[Database]) -> Health:
-        """503 while the database is away or read-only."""
-        if not await check_database.get(db):
+    async def readyz(self, db: NamedDependency[Database], readiness: NamedDependency[Readiness]) -> Health:
+        """503 while the database is away or read-only, and once the process has been told to end."""
+        if readiness.is_ending or not await check_database.get(db):
             raise Unavailable
         return Health()

@@ -27,7 +27,7 @@ from app.cursors import Cursors
 from app.database import Database
 from app.description import Description, Money
 from app.errors import AppError, Unavailable
-from app.health import HealthController
+from app.health import HealthController, Readiness
 from app.hygiene.controller import HygieneController
 from app.keys.controller import KeysController
 from app.keys.encryption import require_right_keys
@@ -55,17 +55,27 @@ BODY_MAX_BYTES = 64 * 1024  # the largest body but an import's is a name and a p
 
 
 def create_app(
-    settings: Settings, *, with_scheduler: bool = False, lanes: Lanes = ONE_LANE, db: Database | None = None
+    settings: Settings,
+    *,
+    with_scheduler: bool = False,
+    lanes: Lanes = ONE_LANE,
+    db: Database | None = None,
+    readiness: Readiness | None = None,
 ) -> ASGIApp:
     """The service as an ASGI application; with the scheduler it also does what nobody asks for, beside the requests.
 
-    `db`: another pool than the one that the settings speak of.
+    `db`: another pool than the one that the settings speak of. `readiness`: through which it learns that it is to end.
     """
-    return Edge(create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db))
+    return Edge(create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db, readiness=readiness))
 
 
 def create_litestar(
-    settings: Settings, *, with_scheduler: bool = False, lanes: Lanes = ONE_LANE, db: Database | None = None
+    settings: Settings,
+    *,
+    with_scheduler: bool = False,
+    lanes: Lanes = ONE_LANE,
+    db: Database | None = None,
+    readiness: Readiness | None = None,
 ) -> Litestar:
     """The application inside the edge, with its routes; tests walk them."""
     db = db or create_database(settings)
@@ -88,6 +98,7 @@ def create_litestar(
     # what handlers may ask for by name
     parts = {
         "db": db,
+        "readiness": readiness or Readiness(),
         "passwords": passwords,
         "signer": signer,
         "clients": Clients(settings.trusted_proxies),

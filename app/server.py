@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import threading
 import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import click
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server.mp import MPServer
 
 from app.errors import OperatorError
 from app.settings import Settings
@@ -18,6 +24,7 @@ from app.web.assets import Assets
 HEADER_READ_TIMEOUT_MS = 10_000
 STOP_TIMEOUT_SECONDS = 20
 BACKLOG = 2048
+ENDING = signal.SIGUSR1  # to the workers: SIGTERM will follow
 PORT_PATIENCE_SECONDS = 5.0
 
 
@@ -31,7 +38,9 @@ def serve(settings: Settings, *, with_scheduler: bool = True) -> None:
         click.echo("The dashboard's files are not there: run `make assets`. Everything else works without.", err=True)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     click.echo(f"OpenRouter Watcher listens on http://{host}:{settings.port}", err=True)
-    Granian(
+    # ignored until a worker listens for it, and by those that are only starting: they inherit this
+    signal.signal(ENDING, signal.SIG_IGN)
+    _Server(
         "app.worker:application" if with_scheduler else "app.worker:application_without_scheduler",
         factory=True,
         interface=Interfaces.ASGI,
@@ -48,7 +57,35 @@ def serve(settings: Settings, *, with_scheduler: bool = True) -> None:
         workers_kill_timeout=STOP_TIMEOUT_SECONDS,
         log_level=LogLevels.warning,
         log_access=False,
+        delay_seconds=settings.shutdown_delay_seconds,
     ).serve()
+
+
+class _Server(MPServer):
+    """Tells its workers that the end is near, and gives load balancers time to notice, before it stops to listen."""
+
+    def __init__(self, *arguments: Any, delay_seconds: float, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._delay_seconds = delay_seconds
+        self._is_ending = False
+
+    def signal_handler_interrupt(self, *arguments: Any, **options: Any) -> None:
+        """Of SIGTERM and SIGINT; the second one does not wait any longer."""
+        stop = partial(super().signal_handler_interrupt, *arguments, **options)
+        if self._is_ending or not self._delay_seconds:
+            self._tell_workers()
+            stop()
+            return
+        self._is_ending = True
+        self._tell_workers()
+        timer = threading.Timer(self._delay_seconds, stop)
+        timer.daemon = True
+        timer.start()
+
+    def _tell_workers(self) -> None:
+        for worker in self.wrks:
+            with suppress(ProcessLookupError):
+                os.kill(worker.inner.pid, ENDING)
 
 
 def _require_free_port(host: str, port: int) -> None:

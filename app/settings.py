@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    shutdown_delay_seconds: int = 0
     public_url: str = ""
     trusted_proxies: tuple[Network, ...] = ()
     openrouter_base_url: str = "https://openrouter.ai/api/v1"
@@ -99,6 +100,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         host=read("HOST", str, default.host),
         port=read("PORT", _whole(1, 65535), default.port),
         workers=read("WORKERS", _whole(1, 256), default.workers),
+        shutdown_delay_seconds=read("SHUTDOWN_DELAY_SECONDS", _whole(0, 600), default.shutdown_delay_seconds),
         public_url=read("PUBLIC_URL", _http_url("https://watcher.example.com"), default.public_url),
         trusted_proxies=read("TRUSTED_PROXIES", _networks, default.trusted_proxies),
         openrouter_base_url=read(

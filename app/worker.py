@@ -10,8 +10,10 @@ import signal
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app import settings as settings_module
+from app.health import Readiness
 from app.logs import configure_logs
 from app.main import create_app
+from app.server import ENDING
 
 PARENT_CHECK_SECONDS = 1.0
 
@@ -29,14 +31,15 @@ def application_without_scheduler() -> ASGIApp:
 def _application(*, with_scheduler: bool) -> ASGIApp:
     settings = settings_module.load()
     configure_logs(settings.log_level)
-    app = create_app(settings, with_scheduler=with_scheduler)
+    readiness = Readiness()
+    app = create_app(settings, with_scheduler=with_scheduler, readiness=readiness)
     gc.collect()
     gc.freeze()  # what is there by now stays: the collector need not walk through it again and again
-    return exit_with_parent(app)
+    return attended(app, readiness)
 
 
-def exit_with_parent(app: ASGIApp) -> ASGIApp:
-    """Ends a worker whose server process is gone: after a kill -9 it would serve on, and keep the port, for ever."""
+def attended(app: ASGIApp, readiness: Readiness) -> ASGIApp:
+    """Listens to the server process, and ends with it: after a kill -9 it would serve on, and keep the port, for ever."""
     parent = os.getppid()
     watches: set[asyncio.Task[None]] = set()
 
@@ -45,9 +48,11 @@ def exit_with_parent(app: ASGIApp) -> ASGIApp:
             await asyncio.sleep(PARENT_CHECK_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+    async def attended_app(scope: Scope, receive: Receive, send: Send) -> None:
         if str(scope["type"]) == "lifespan":  # which Litestar's types leave out
-            watches.add(asyncio.get_running_loop().create_task(watch()))
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(ENDING, readiness.end)
+            watches.add(loop.create_task(watch()))
         await app(scope, receive, send)
 
-    return watched
+    return attended_app

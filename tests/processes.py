@@ -39,7 +39,7 @@ async def running_server(
 
 @asynccontextmanager
 async def running_process(
-    database_url: str, log: Path, module: str = "app", **environ: str
+    database_url: str, log: Path, module: str = "app", command: str = "run", **environ: str
 ) -> AsyncGenerator[tuple[httpx.AsyncClient, subprocess.Popen[bytes]]]:
     """The same, and the process itself."""
     port = free_port()
@@ -54,7 +54,7 @@ async def running_process(
     }
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
-            [sys.executable, "-m", module, "run"],
+            [sys.executable, "-m", module, command],
             cwd=PROJECT,
             env={**os.environ, **settings, **environ},
             stdin=subprocess.DEVNULL,

@@ -51,6 +51,7 @@ PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
     "host": ("HOST", "127.0.0.1", {"0.0.0.0": "0.0.0.0", "::1": "::1"}, []),  # noqa: S104 -- only read
     "port": ("PORT", 8000, {"1": 1, "65535": 65535}, ["0", "65536", "http", "-80"]),
     "workers": ("WORKERS", 1, {"1": 1, "256": 256}, ["0", "257", "auto"]),
+    "shutdown_delay_seconds": ("SHUTDOWN_DELAY_SECONDS", 0, {"0": 0, "600": 600}, ["-1", "601", "5s"]),
     "public_url": (
         "PUBLIC_URL",
         "",

@@ -17,10 +17,10 @@ ASSETS := app/web/static/vendor/installed
 # without byte code each of the many processes of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test rounds coverage bench check format schema lock secrets assets screenshots wheel clean
+.PHONY: help run demo test rounds test-pgbouncer coverage bench check format schema lock secrets assets screenshots wheel clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/embedded.installed $(ASSETS) ## the service with its own PostgreSQL in .data, on 127.0.0.1:8000
 	$(BIN)/python -m app run
@@ -36,6 +36,10 @@ rounds: .venv/dev.installed $(ASSETS) ## races and kills as often as it takes to
 
 coverage: .venv/dev.installed $(ASSETS) ## the same in twice the time, and refuses when they run less than 95 % of the code
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+
+test-pgbouncer: .venv/dev.installed $(ASSETS) ## the API's tests through PgBouncer in transaction mode (Debian: apt install pgbouncer)
+	TEST_POOLER=pgbouncer $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal \
+		tests/accounts tests/tokens tests/keys tests/stats tests/public tests/hygiene tests/usage/test_import.py $(ARGS)
 
 bench: .venv/dev.installed $(ASSETS) ## measurements, an hour of them; see tests/bench
 	$(BIN)/python -m tests.bench.tokens

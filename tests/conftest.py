@@ -30,6 +30,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.simulator.server import Simulator, serving
 from app.simulator.world import Account, World
+from tests import pooler
 from tests.cast import PASSWORD, Person
 from tests.web.chromium import lacking
 
@@ -61,11 +62,10 @@ _administration = asyncio.Lock()
 @pytest.fixture(scope="session")
 def server_url() -> Generator[str]:
     """A PostgreSQL server: the one given, else a container where Docker answers, else the embedded one."""
-    if given := os.environ.get("TEST_DATABASE_URL"):
-        yield given
-        return
     with ExitStack() as stack:
-        yield _container(stack) or _embedded(stack)
+        url = os.environ.get("TEST_DATABASE_URL") or _container(stack) or _embedded(stack)
+        stack.enter_context(pooler.as_asked(url))
+        yield url
 
 
 def _container(stack: ExitStack) -> str | None:
@@ -174,7 +174,8 @@ def quiet_settings(database_url: str) -> Settings:
     return Settings(
         jwt_secrets=(SECRET,),
         encryption_keys=(SECRET,),
-        database_url=database_url,
+        database_url=pooler.application_url(database_url),
+        database_pooler=pooler.application_pooler(database_url),
         login_limit=None,
         login_client_limit=None,
         registration_limit=None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -15,17 +14,12 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import SECRET
+from tests.pooler import application_pooler, application_url
+from tests.ports import free_port
 
 PROJECT = Path(__file__).parent.parent
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 30
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @asynccontextmanager
@@ -44,7 +38,8 @@ async def running_process(
     """The same, and the process itself."""
     port = free_port()
     settings = {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": application_url(database_url),
+        "DATABASE_POOLER": application_pooler(database_url),
         "JWT_SECRETS": base64.b64encode(SECRET).decode(),
         "ENCRYPTION_KEYS": base64.b64encode(SECRET).decode(),
         "PORT": str(port),

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.processes import PROJECT, free_port
+from tests.ports import free_port
+from tests.processes import PROJECT
 
 START_SECONDS, STOP_SECONDS = 60, 30
 

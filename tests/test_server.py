@@ -21,6 +21,7 @@ import pytest
 
 from app import embedded
 from tests.cast import PASSWORD, bearer
+from tests.ports import free_port
 
 START_SECONDS = 60
 WORKERS = 2
@@ -36,12 +37,6 @@ SETTINGS = (
     "TRUSTED_PROXIES",
     "REGISTRATION",
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:

@@ -16,7 +16,8 @@ import msgspec
 from playwright.async_api import Browser
 
 from app.demo import ADDRESS, PASSWORD
-from tests.processes import PROJECT, free_port
+from tests.ports import free_port
+from tests.processes import PROJECT
 from tests.web.browsing import Person
 
 START_TIMEOUT_SECONDS = 120

@@ -12,7 +12,8 @@ from playwright.async_api import Browser
 
 from tests.cast import PASSWORD
 from tests.conftest import new_database
-from tests.processes import free_port, running_server
+from tests.ports import free_port
+from tests.processes import running_server
 from tests.web.browsing import TIMEOUT_MS, Person, figure, findings_of_axe
 from tests.web.conftest import EXPORT, Arrive, Owner, Service, newcomer
 from tests.web.proxy import proxy_below

@@ -69,6 +69,16 @@ class Database:
             reset=_keep_session,
         )
 
+    async def answers(self, timeout_seconds: float) -> bool:
+        """Whether a new connection can be had at all, whatever those of the pool are busy with."""
+        try:
+            async with asyncio_timeout(timeout_seconds):
+                connection = await asyncpg.connect(self.url, statement_cache_size=0)
+        except (*_NOT_NOW, asyncpg.PostgresError):
+            return False
+        connection.terminate()
+        return True
+
     async def close(self) -> None:
         """Waits a little for what is under way, then drops the connections."""
         pool, self._pool = self._pool, None

@@ -22,7 +22,7 @@ from app.accounts.jwt import Signer
 from app.accounts.passwords import Passwords
 from app.accounts.structs import Policy
 from app.batching import ONE_LANE, Batcher, Lanes
-from app.connections import create_database
+from app.connections import create_database, create_reader
 from app.cursors import Cursors
 from app.database import Database
 from app.description import Description, Money
@@ -31,12 +31,12 @@ from app.health import HealthController, Readiness
 from app.hygiene.controller import HygieneController
 from app.keys.controller import KeysController
 from app.keys.encryption import require_right_keys
+from app.public.sums import sum_usages
 from app.public.v1 import PublicController
 from app.requests import Clients, StrictJSON, check_request, query_parameters
 from app.responses import Edge, JSONResponse, problem_response, unexpected_problem
 from app.scheduler import keep_house, keep_watch
 from app.settings import Settings
-from app.stats import repository as stats
 from app.stats.controller import StatsController
 from app.tokens import repository as tokens
 from app.tokens.authorization import Authorization
@@ -82,7 +82,8 @@ def create_litestar(
     sync = create_sync(settings, db)
 
     authorization = Authorization(db, settings.public_rate_limit, lanes)
-    totals = Batcher(partial(stats.sum_usages, db), lanes)
+    reader = create_reader(settings, db)
+    totals = Batcher(partial(sum_usages, reader), lanes)
     entries = Batcher(partial(tokens.find_tokens, db), lanes)
     passwords = Passwords(min_length=settings.password_min_length)
     signer = Signer(settings.jwt_secrets)
@@ -115,6 +116,7 @@ def create_litestar(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         await db.open()
+        await reader.open()
         with suppress(Unavailable):  # it starts, and says so, while its database is away
             await require_right_keys(db, sync.vault)
         work = [asyncio.create_task(keep_house(db)), asyncio.create_task(keep_watch(sync))] if with_scheduler else []
@@ -128,6 +130,7 @@ def create_litestar(
                 await shared.close()
             passwords.close()
             await sync.openrouter.close()
+            await reader.close()
             await db.close()
 
     app = Litestar(
@@ -149,6 +152,7 @@ def create_litestar(
         state=State(
             {
                 "db": db,
+                "reader": reader,
                 "signer": signer,
                 "public_url": settings.public_url,
                 "policy": policy,

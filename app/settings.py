@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt_secrets: tuple[bytes, ...]
     encryption_keys: tuple[bytes, ...]
     database_url: str | None = None
+    database_replica_url: str | None = None
     data_dir: Path = Path(".data")
     database_pool_size: int = 10
     database_pooler: Pooler = "none"
@@ -86,6 +87,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         _require_secrets(JWT_SECRETS=jwt_secrets, ENCRYPTION_KEYS=encryption_keys)
     return Settings(
         database_url=database_url,
+        database_replica_url=read("DATABASE_REPLICA_URL", _database_url, None),
         data_dir=data_dir,
         jwt_secrets=jwt_secrets
         or _development_secrets(data_dir / "jwt_secrets", _jwt_secrets, "remove it to have a new one made"),

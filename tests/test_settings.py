@@ -35,6 +35,12 @@ PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
         {text: text for text in ("postgresql://u:p@h:5432/d", "postgres:///d?host=/run")},
         ["mysql://u@h/d", "h:5432", "postgresql", "http://h/", "postgresql://[::1/d"],
     ),
+    "database_replica_url": (
+        "DATABASE_REPLICA_URL",
+        None,
+        {"postgresql://u:p@replica:5432/d": "postgresql://u:p@replica:5432/d"},
+        ["mysql://u@h/d", "replica:5432"],
+    ),
     "data_dir": ("DATA_DIR", Path.cwd() / ".data", {"/a/b": Path("/a/b"), "c": Path.cwd() / "c"}, []),
     "database_pool_size": (
         "DATABASE_POOL_SIZE",

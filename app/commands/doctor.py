@@ -37,6 +37,7 @@ class Server(msgspec.Struct, frozen=True):
     version_number: int
     clock: datetime
     is_replica: bool
+    replayed_at: datetime | None
     statement_timeout: str
     lock_timeout: str
     idle_timeout: str
@@ -87,6 +88,7 @@ def _described(settings: Settings) -> str:
 async def _examine(settings: Settings) -> list[Finding]:
     return [
         *[finding async for finding in _database(settings)],
+        *[await _replica(url) for url in (settings.database_replica_url,) if url is not None],
         await _openrouter(settings),
         _dashboard(),
     ]
@@ -109,6 +111,28 @@ async def _database(settings: Settings) -> AsyncGenerator[Finding]:
         yield Finding("database", "failed", f"cannot be reached ({reason})", "start it, or look at DATABASE_URL")
     except migrate.MigrationError as error:
         yield Finding("database", "failed", str(error))
+
+
+async def _replica(url: str) -> Finding:
+    """The service does without it, so nothing of it is a failure but a mix-up."""
+    try:
+        async with migrate.connect(url) as connection:
+            server = await find_server.get(connection)
+    except Unavailable as error:
+        reason = type(error.__cause__).__name__
+        remedy = "until it is back, figures are read on the primary"
+        return Finding("replica", "warning", f"cannot be reached ({reason})", remedy)
+    except migrate.MigrationError:
+        return Finding("replica", "failed", "DATABASE_REPLICA_URL cannot be understood", "look at it")
+    if not server.is_replica:
+        return Finding("replica", "failed", "is no replica", "let DATABASE_REPLICA_URL name a streaming standby")
+    # with nothing to replay this grows too
+    age = (
+        ""
+        if server.replayed_at is None
+        else f"; its last change is {(server.clock - server.replayed_at).total_seconds():.0f} s old"
+    )
+    return Finding("replica", "ok", f"PostgreSQL {server.version}{age}")
 
 
 def _server(server: Server) -> Finding:

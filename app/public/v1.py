@@ -15,9 +15,11 @@ from app.database import Database
 from app.errors import Invalid, NotFound, NotYours, RateLimitReached, Unauthenticated, Unavailable
 from app.etags import make_etag
 from app.keys import repository as keys
+from app.keys.structs import KeyEntry
 from app.pages import link_to_next, split_page
 from app.public.metrics import CONTENT_TYPE, exposition
 from app.public.structs import CallingToken, KeysPage, PublicKey, RateLimit
+from app.replica import Reader
 from app.responses import JSONResponse, problems
 from app.routing import get
 from app.stats import repository as stats
@@ -36,7 +38,7 @@ from app.stats.answers import (
 from app.stats.overview import stats_of
 from app.stats.parameters import SELECTION, Format
 from app.stats.selection import Selection
-from app.stats.structs import Stats, UsagePage
+from app.stats.structs import KeyModelFigures, Stats, UsagePage
 from app.tokens.guard import BearerRequest, require_token
 from app.usage.reading import Sync
 
@@ -67,7 +69,7 @@ class PublicController(Controller):
         """The sums of a period, over all keys and models or of one."""
         user_id, state = request.user.user_id, request.app.state
         if is_conditional(request):
-            selected = await stats.find_selection(state.db, user_id, selection)
+            selected = await _reader(request).read(lambda db: stats.find_selection(db, user_id, selection))
             if is_known(request, etag := tag_of(user_id, selected, "stats", selection)):
                 return not_modified(etag)
         totals, _ = await state.totals.ask((user_id, selection))
@@ -85,7 +87,6 @@ class PublicController(Controller):
     async def list_usage(
         self,
         request: BearerRequest,
-        db: NamedDependency[Database],
         cursors: NamedDependency[Cursors],
         selection: NamedDependency[Selection],
         form: Annotated[
@@ -96,7 +97,9 @@ class PublicController(Controller):
     ) -> Response[UsagePage]:
         """A page as JSON; `text/csv` is the whole selection as a stream, whatever its size."""
         query = UsageQuery(selection, form, limit, cursor)
-        return await answer_usage(request, db, cursors, request.user.user_id, query, is_tagged=True)
+        return await _reader(request).read(
+            lambda db: answer_usage(request, db, cursors, request.user.user_id, query, is_tagged=True)
+        )
 
     @get(
         "/keys",
@@ -114,20 +117,9 @@ class PublicController(Controller):
         cursor: FromQuery[str | None] = None,
     ) -> Response[KeysPage]:
         """Without secrets, and without what only their owner needs."""
-        user_id, bound_to = request.user.user_id, ("public keys", request.user.user_id)
-        place = cursors.read(cursor, ByTime, *bound_to) if cursor is not None else None
-        async with sync.db.snapshot() as connection:
-            state = await keys.sum_keys(connection, user_id, sync.stale_seconds)
-            etag = make_etag(*bound_to, msgspec.structs.astuple(state), limit, cursor)
-            if is_known(request, etag):
-                return not_modified(etag)
-            before = place and place.before
-            found = await keys.list_keys(connection, user_id, sync.stale_seconds, before, limit + 1)
-        shown, following = split_page(
-            found, limit, lambda key: cursors.make(ByTime.of(key.created_at, key.id), *bound_to)
+        return await _reader(request).read(
+            lambda db: answer_keys(request, db, cursors, sync.stale_seconds, limit, cursor)
         )
-        page = KeysPage(msgspec.convert(shown, list[PublicKey], from_attributes=True), state.total, following)
-        return JSONResponse(page, headers={**tagged(etag), **link_to_next(request, following)})
 
     @get(
         "/metrics",
@@ -139,11 +131,15 @@ class PublicController(Controller):
     async def get_metrics(self, request: BearerRequest, sync: NamedDependency[Sync]) -> Response[Any]:
         """By key and model: today, this UTC month, all time; limits, what is left of them, and credits."""
         user_id = request.user.user_id
-        async with sync.db.snapshot() as connection:
-            figures = await stats.list_gauges(connection, user_id)
-            found = await keys.list_keys(connection, user_id, sync.stale_seconds, None, keys.ALL)
+
+        async def read(db: Database) -> tuple[list[KeyModelFigures], list[KeyEntry]]:
+            async with db.snapshot() as connection:
+                figures = await stats.list_gauges(connection, user_id)
+                return figures, await keys.list_keys(connection, user_id, sync.stale_seconds, None, keys.ALL)
+
         # thousands of models take a while to write
-        return Response(await asyncio.to_thread(exposition, figures, found), media_type=CONTENT_TYPE)
+        body = await asyncio.to_thread(exposition, *await _reader(request).read(read))
+        return Response(body, media_type=CONTENT_TYPE)
 
     @get(
         "/token",
@@ -160,3 +156,25 @@ class PublicController(Controller):
         limit = state.authorization.limit
         rate_limit = limit and RateLimit(limit.count, limit.window_seconds)
         return CallingToken(**msgspec.structs.asdict(entry), rate_limit=rate_limit)
+
+
+def _reader(request: BearerRequest) -> Reader:
+    return request.app.state.reader
+
+
+async def answer_keys(
+    request: BearerRequest, db: Database, cursors: Cursors, stale_seconds: float, limit: int, cursor: str | None
+) -> Response[KeysPage]:
+    """A page of the caller's keys, with an entity tag of the moment that it shows."""
+    user_id, bound_to = request.user.user_id, ("public keys", request.user.user_id)
+    place = cursors.read(cursor, ByTime, *bound_to) if cursor is not None else None
+    async with db.snapshot() as connection:
+        state = await keys.sum_keys(connection, user_id, stale_seconds)
+        etag = make_etag(*bound_to, msgspec.structs.astuple(state), limit, cursor)
+        if is_known(request, etag):
+            return not_modified(etag)
+        before = place and place.before
+        found = await keys.list_keys(connection, user_id, stale_seconds, before, limit + 1)
+    shown, following = split_page(found, limit, lambda key: cursors.make(ByTime.of(key.created_at, key.id), *bound_to))
+    page = KeysPage(msgspec.convert(shown, list[PublicKey], from_attributes=True), state.total, following)
+    return JSONResponse(page, headers={**tagged(etag), **link_to_next(request, following)})

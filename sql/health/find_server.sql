@@ -4,6 +4,7 @@ SELECT
     current_setting('server_version_num')::integer AS version_number,
     clock_timestamp() AS clock,
     pg_is_in_recovery() AS is_replica,
+    pg_last_xact_replay_timestamp() AS replayed_at,
     current_setting('statement_timeout') AS statement_timeout,
     current_setting('lock_timeout') AS lock_timeout,
     current_setting('idle_in_transaction_session_timeout') AS idle_timeout,

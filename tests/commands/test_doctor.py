@@ -40,11 +40,14 @@ async def test_what_is_wrong_is_told_with_a_remedy_and_nothing_is_changed(
             "OpenRouter": "ok",
             "dashboard": "ok",
         }
-        wrong = environment_of(database_url, OPENROUTER_BASE_URL="http://127.0.0.1:1")
+        wrong = environment_of(
+            database_url, OPENROUTER_BASE_URL="http://127.0.0.1:1", DATABASE_REPLICA_URL=database_url
+        )
         done = await asyncio.to_thread(run, wrong, "doctor")
         said = done.stdout.splitlines()
         assert [line for line in said if line.startswith("failed  encryption: ") and "01020304" in line]
         assert [line for line in said if line.startswith("failed  OpenRouter: ") and "OPENROUTER_BASE_URL" in line]
+        assert [line for line in said if line.startswith("failed  replica: is no replica; ")]
         assert {"ok      schema: is up to date", "ok      role: has its timeouts"} <= set(said)
 
         await connection.execute("DELETE FROM encryption_canaries")

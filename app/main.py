@@ -41,6 +41,7 @@ from app.stats.controller import StatsController
 from app.tokens import repository as tokens
 from app.tokens.authorization import Authorization
 from app.tokens.controller import TokensController
+from app.traffic import Traffic
 from app.usage.controller import ImportsController
 from app.watching import create_sync
 from app.web.asset_route import get_asset
@@ -66,7 +67,8 @@ def create_app(
 
     `db`: another pool than the one that the settings speak of. `readiness`: through which it learns that it is to end.
     """
-    return Edge(create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db, readiness=readiness))
+    app = create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db, readiness=readiness)
+    return Edge(app, app.state.traffic)
 
 
 def create_litestar(
@@ -96,13 +98,14 @@ def create_litestar(
         login_client_limit=settings.login_client_limit,
         registration_limit=settings.registration_limit,
     )
+    clients = Clients(settings.trusted_proxies)
     # what handlers may ask for by name
     parts = {
         "db": db,
         "readiness": readiness or Readiness(),
         "passwords": passwords,
         "signer": signer,
-        "clients": Clients(settings.trusted_proxies),
+        "clients": clients,
         "sync": sync,
         "cursors": Cursors(settings.jwt_secrets),
         "max_api_keys_per_user": settings.max_api_keys_per_user,
@@ -160,6 +163,7 @@ def create_litestar(
                 "authorization": authorization,
                 "totals": totals,
                 "entries": entries,
+                "traffic": Traffic(clients),
             }
         ),
         dto=StrictJSON,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,6 +17,7 @@ from litestar.dto import AbstractDTO
 from litestar.openapi.spec import Reference, Schema
 from litestar.routes import HTTPRoute
 from litestar.status_codes import HTTP_204_NO_CONTENT
+from litestar.types import Scope
 from litestar.typing import FieldDefinition
 
 from app.encoding import decode
@@ -62,7 +64,11 @@ def bearer(connection: AnyConnection) -> str:
 
 def header_values(connection: AnyConnection, name: bytes) -> list[str]:
     """All of one name (in lower case), without making the framework's mapping of all headers for it."""
-    return [value.decode("latin-1") for found, value in connection.scope["headers"] if found == name]
+    return _values(connection.scope, name)
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for found, value in scope["headers"] if found == name]
 
 
 class Clients:
@@ -74,14 +80,20 @@ class Clients:
 
     def address(self, connection: AnyConnection) -> str:
         """Where a request comes from: read from the right, the first address that is no trusted proxy's."""
-        address = connection.client.host if connection.client else ""
-        hops = [hop.strip() for header in connection.headers.getall("x-forwarded-for", []) for hop in header.split(",")]
+        return self.address_in(connection.scope)
+
+    def address_in(self, scope: Scope) -> str:
+        """The same, of what the server says of a request."""
+        address = client[0] if (client := scope.get("client")) else ""
+        if not self._trusted:
+            return _normal_address(address)
+        hops = [hop.strip() for header in _values(scope, b"x-forwarded-for") for hop in header.split(",")]
         while hops and self._is_trusted(address):
             hop = hops.pop()
             if _parse_address(hop) is None:
                 break  # the proxy did not know, or it is no proxy: what stands further left is hearsay
             address = hop
-        return str(_parse_address(address) or address)
+        return _normal_address(address)
 
     def network(self, connection: AnyConnection) -> str:
         """What counts as one client for limits: an IPv4 address, or the /64 that one subscriber of IPv6 has to itself."""
@@ -96,6 +108,11 @@ class Clients:
 def client_agent(connection: AnyConnection) -> str:
     """The client's own name for itself, for people to recognise a session by."""
     return "".join(filter(str.isprintable, connection.headers.get("user-agent", "")))[:CLIENT_AGENT_MAX]
+
+
+@lru_cache(maxsize=4096)  # with every request there is one to be logged
+def _normal_address(text: str) -> str:
+    return str(_parse_address(text) or text)
 
 
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import asyncpg
+import msgspec
 import structlog
 from litestar import MediaType, Request, Response
 from litestar.datastructures import State
@@ -24,6 +26,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response.base import ASGIResponse
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
 
 from app.encoding import encode
 from app.errors import AppError, Invalid, Malformed, MethodNotAllowed, NotFound, Problem, TooLarge
@@ -35,7 +38,7 @@ CLIENT_IS_GONE = "client disconnected prematurely"  # how the framework puts it,
 NOT_UNDERSTOOD = "The request cannot be understood."
 REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}", re.ASCII)
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+logger: FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 class JSONResponse(Response[T], Generic[T]):
@@ -82,9 +85,15 @@ class _WholeResponse(ASGIResponse):
         await send(self._body)
 
 
-def problem_response(_: Request[Any, Any, State], error: AppError) -> Response[Any]:
+def problem_response(request: Request[Any, Any, State], error: AppError) -> Response[Any]:
     """An error of ours as RFC 9457 wants it."""
+    note_problem(request.scope, error)
     return JSONResponse(error.problem(), status_code=error.status, media_type=PROBLEM_JSON, headers=error.headers)
+
+
+def note_problem(scope: Scope, error: AppError) -> None:
+    """For what is told of the request."""
+    scope["state"]["problem"] = error.code
 
 
 def framework_problem(request: Request[Any, Any, State], error: HTTPException) -> Response[Any]:
@@ -164,44 +173,61 @@ def problems(*errors: type[AppError]) -> dict[int, ResponseSpec]:
     }
 
 
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """A request whose answer has ended, or broken off. `status` 0: there was none; `size`: of the body in bytes."""
+
+    scope: Scope
+    method: str
+    status: int
+    size: int
+    seconds: float
+
+
 class Edge:
     """Wraps the whole application, routing included, because every answer keeps the same manners."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """`app` answers what comes through."""
+    def __init__(self, app: ASGIApp, tell: Callable[[Answered], None]) -> None:
+        """`app` answers what comes through; `tell` is told of each answer when it has ended."""
         self._app = app
+        self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """HEAD is GET without its body; every answer has an id and the headers that keep browsers and caches honest."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began, status, size = perf_counter(), 0, 0
+        method = scope["method"]
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        is_head = scope["method"] == "HEAD"
+        is_head = method == "HEAD"
         scope["state"]["is_head"] = is_head  # for those who would make a long body for nobody
         if is_head:
             scope["method"] = "GET"
-        started = False
 
         async def send_with_manners(message: Message) -> None:
-            nonlocal started
+            nonlocal status, size
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 message["headers"] = _with_common_headers(
                     message["headers"], request_id, scope["state"].get("headers", [])
                 )
-            elif is_head and message["type"] == "http.response.body":
-                message["body"] = b""
+            elif message["type"] == "http.response.body":
+                if is_head:
+                    message["body"] = b""
+                size += len(message["body"])
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_manners)
         except Exception as error:
             log_unexpected(error, scope)
-            if started:
+            if status:
                 raise  # the server breaks the connection; half an answer must not look like a whole one
+            note_problem(scope, AppError())
             await _send_bare_error(send_with_manners)
+        finally:
+            self._tell(Answered(scope, method, status, size, perf_counter() - began))
 
 
 def _request_id(scope: Scope) -> str:

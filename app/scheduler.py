@@ -10,6 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from app.accounts import repository as accounts
 from app.database import Database
@@ -26,7 +27,7 @@ PURGE_BATCH = 1000
 # between batches, so that a big deletion does not keep the database from its other work
 PURGE_PAUSE_SECONDS = 0.05
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+logger: FilteringBoundLogger = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0  # how soon a new key is noticed
 SYNCS_AT_ONCE = 16

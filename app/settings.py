@@ -24,6 +24,7 @@ Network = IPv4Network | IPv6Network
 Registration = Literal["open", "first", "closed"]
 Pooler = Literal["none", "transaction"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "console"]
 
 JWT_SECRET_MIN_BYTES = 32
 PASSWORD_MIN_LENGTH_FLOOR = 8
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     login_client_limit: Limit | None = Limit(30, 900)
     registration_limit: Limit | None = Limit(20, 3600)
     log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
 
     def __repr__(self) -> str:
         """Without the values: some of them are secret."""
@@ -120,6 +122,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         login_client_limit=login_client_limit,
         registration_limit=read("REGISTRATION_LIMIT", parse_limit, default.registration_limit),
         log_level=read("LOG_LEVEL", _choice("debug", "info", "warning", "error"), default.log_level),
+        log_format=read("LOG_FORMAT", _choice("auto", "json", "console"), default.log_format),
     )
 
 

@@ -30,7 +30,7 @@ def application_without_scheduler() -> ASGIApp:
 
 def _application(*, with_scheduler: bool) -> ASGIApp:
     settings = settings_module.load()
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     readiness = Readiness()
     app = create_app(settings, with_scheduler=with_scheduler, readiness=readiness)
     gc.collect()

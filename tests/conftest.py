@@ -18,6 +18,7 @@ import asyncpg
 import httpx
 import msgspec
 import pytest
+import structlog
 from litestar.types import ASGIApp
 
 from app import embedded, migrate
@@ -33,6 +34,9 @@ from app.simulator.world import Account, World
 from tests import pooler
 from tests.cast import PASSWORD, Person
 from tests.web.chromium import lacking
+
+# applications inside the tests' own process say only what went wrong
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
 
 SECRET = bytes(range(32))
 # a server whose data nobody will miss

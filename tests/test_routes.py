@@ -210,7 +210,7 @@ async def test_head_sends_no_byte_of_a_body(path: str) -> None:
         "raw_path": path.encode(), "root_path": "", "query_string": b"", "headers": [(b"host", b"h")], "client": None,
         "server": ("h", 80), "state": {},
     }  # fmt: skip
-    await Edge(APP)(scope, receive, send)
+    await Edge(APP, APP.state.traffic)(scope, receive, send)
     assert sent[0]["type"] == "http.response.start"
     assert int(dict(sent[0]["headers"])[b"content-length"]) > 0
     assert b"".join(message["body"] for message in sent[1:]) == b""
@@ -499,7 +499,7 @@ async def ashamed(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
     app: Litestar = create_litestar(settings)
     app.register(shame)
     app.register(canary)
-    edge = Edge(app)
+    edge = Edge(app, app.state.traffic)
     async with lifespan(edge):
         transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://watcher.test") as client:

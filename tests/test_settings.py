@@ -161,6 +161,7 @@ PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
         ["600", "0/minute", "-1/minute", "unlimited"],
     ),
     "log_level": ("LOG_LEVEL", "info", {"debug": "debug", "error": "error"}, ["INFO", "verbose"]),
+    "log_format": ("LOG_FORMAT", "auto", {"json": "json", "console": "console"}, ["JSON", "text"]),
 }
 
 DEFAULTS = [(field, row[1]) for field, row in PLAIN.items()]

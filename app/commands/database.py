@@ -24,7 +24,7 @@ POOL_SIZE = 4
 def load_settings() -> Settings:
     """Of the environment. Raises SettingsError."""
     settings = settings_module.load()
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     return settings
 
 

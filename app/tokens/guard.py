@@ -25,8 +25,8 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
     if not secret.is_well_formed(token):  # garbage is refused without asking the database
         raise Unauthenticated(credential_sent=True)
     passage = await connection.app.state.authorization.authorize(secret.digest(token))
+    connection.scope["user"] = passage.bearer
     if passage.quota is not None:
         connection.scope["state"]["headers"] = passage.quota.headers  # of every answer, errors included
         if passage.quota.is_exhausted:
             raise RateLimitReached(passage.quota.renewed_in_seconds)
-    connection.scope["user"] = passage.bearer

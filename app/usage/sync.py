@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from app.errors import Invalid, SyncUnderWay, Unavailable
 from app.keys import repository as keys
@@ -24,7 +25,7 @@ RETRY_JITTER = 0.1
 BACKOFF_SECONDS = 30.0
 BACKOFF_MAX_SECONDS = 3600.0
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+logger: FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 async def sync_now(sync: Sync, user_id: int, key_id: int) -> SyncReport:

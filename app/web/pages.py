@@ -18,6 +18,7 @@ from litestar.status_codes import HTTP_303_SEE_OTHER
 from app import __version__
 from app.accounts.structs import Caller
 from app.errors import AppError, Invalid
+from app.responses import note_problem
 from app.web import formats
 from app.web.asset_route import accepts_gzip
 from app.web.assets import Assets
@@ -90,6 +91,8 @@ class Pages:
     ) -> Response[bytes]:
         """A page of the person who is signed in, or of nobody. `error`: what went wrong with the form that it answers."""
         caller: Caller | None = request.scope.get("user")
+        if error is not None:
+            note_problem(request.scope, error)
         body = self._templates.get_template(template).render(
             user=caller,
             form_token=self.browsers.form_token(caller.session_id) if caller else "",

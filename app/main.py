@@ -27,6 +27,7 @@ from app.cursors import Cursors
 from app.database import Database
 from app.description import Description, Money
 from app.errors import AppError, Unavailable
+from app.events.controller import EventsController
 from app.health import HealthController, Readiness
 from app.hygiene.controller import HygieneController
 from app.keys.controller import KeysController
@@ -122,7 +123,11 @@ def create_litestar(
         await reader.open()
         with suppress(Unavailable):  # it starts, and says so, while its database is away
             await require_right_keys(db, sync.vault)
-        work = [asyncio.create_task(keep_house(db)), asyncio.create_task(keep_watch(sync))] if with_scheduler else []
+        work = (
+            [asyncio.create_task(keep_house(db, settings.event_retention)), asyncio.create_task(keep_watch(sync))]
+            if with_scheduler
+            else []
+        )
         try:
             yield
         finally:
@@ -146,6 +151,7 @@ def create_litestar(
             ImportsController,
             StatsController,
             HygieneController,
+            EventsController,
             PublicController,
             get_asset,
             pages_router(),

@@ -22,6 +22,7 @@ from litestar.typing import FieldDefinition
 
 from app.encoding import decode
 from app.errors import Invalid, Malformed, NotFound, Unauthenticated, UnsupportedMediaType
+from app.events.structs import Client
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
@@ -77,6 +78,10 @@ class Clients:
     def __init__(self, trusted_proxies: Sequence[IPv4Network | IPv6Network]) -> None:
         """`trusted_proxies`: networks whose addresses are proxies of the operator's."""
         self._trusted = tuple(trusted_proxies)
+
+    def of(self, connection: AnyConnection) -> Client:
+        """Everything about a request's client."""
+        return Client(self.address(connection), client_agent(connection), self.network(connection))
 
     def address(self, connection: AnyConnection) -> str:
         """Where a request comes from: read from the right, the first address that is no trusted proxy's."""

@@ -8,6 +8,8 @@ import random
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -15,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from app.accounts import repository as accounts
 from app.database import Database
 from app.errors import Unavailable
+from app.events import repository as events
 from app.keys import repository as keys
 from app.keys.structs import Claim
 from app.tokens import repository as tokens
@@ -24,6 +27,7 @@ from app.usage.sync import sync_claimed
 
 PURGE_INTERVAL_SECONDS = 60.0
 PURGE_BATCH = 1000
+EVENT_RETENTION = timedelta(days=90)
 # between batches, so that a big deletion does not keep the database from its other work
 PURGE_PAUSE_SECONDS = 0.05
 
@@ -33,17 +37,17 @@ POLL_SECONDS = 1.0  # how soon a new key is noticed
 SYNCS_AT_ONCE = 16
 
 
-async def keep_house(db: Database) -> None:
+async def keep_house(db: Database, event_retention: timedelta) -> None:
     """Removes what has had its time, for ever. Processes do not get in each other's way: each takes rows that are not locked."""
     while True:
         # not all processes at the same moment
         await asyncio.sleep(PURGE_INTERVAL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 -- no secret
-        await purge(db)
+        await purge(db, event_retention)
 
 
-async def purge(db: Database) -> None:
+async def purge(db: Database, event_retention: timedelta = EVENT_RETENTION) -> None:
     """Removes everything that is due now, in batches. What fails is left for the next time, and holds up nothing else."""
-    for purge_batch in _PURGES:
+    for purge_batch in (partial(events.purge_events, retention=event_retention), *_PURGES):
         with _outliving("housekeeping failed"):
             while await purge_batch(db, PURGE_BATCH) == PURGE_BATCH:  # noqa: ASYNC110 -- a pause, not a wait
                 await asyncio.sleep(PURGE_PAUSE_SECONDS)
@@ -75,6 +79,7 @@ _PURGES = (
     usage.purge_workspaces,
     usage.purge_versions,
     keys.purge_keys,
+    events.purge_events_of_deleted,
     accounts.purge_users,
 )
 
@@ -115,13 +120,13 @@ def _outliving(sentence: str) -> Generator[None]:
         logger.error(sentence, kind=type(error).__name__)  # noqa: TRY400 -- traces may quote values
 
 
-async def run(sync: Sync) -> None:
+async def run(sync: Sync, event_retention: timedelta) -> None:
     """Everything above as a process of its own, until SIGTERM or SIGINT; what is being read is given back for others to take."""
     stop = asyncio.Event()
     for ending in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ending, stop.set)
     await sync.db.open()
-    work = [asyncio.create_task(keep_house(sync.db)), asyncio.create_task(keep_watch(sync))]
+    work = [asyncio.create_task(keep_house(sync.db, event_retention)), asyncio.create_task(keep_watch(sync))]
     try:
         await stop.wait()
     finally:

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     login_limit: Limit | None = Limit(10, 900)
     login_client_limit: Limit | None = Limit(30, 900)
     registration_limit: Limit | None = Limit(20, 3600)
+    event_retention: timedelta = timedelta(days=90)
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
 
@@ -121,6 +123,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         login_limit=login_limit,
         login_client_limit=login_client_limit,
         registration_limit=read("REGISTRATION_LIMIT", parse_limit, default.registration_limit),
+        event_retention=read("EVENT_RETENTION_DAYS", _days(7, 3660), default.event_retention),
         log_level=read("LOG_LEVEL", _choice("debug", "info", "warning", "error"), default.log_level),
         log_format=read("LOG_FORMAT", _choice("auto", "json", "console"), default.log_format),
     )
@@ -160,6 +163,11 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _days(low: int, high: int) -> Callable[[str], timedelta]:
+    parse = _whole(low, high)
+    return lambda text: timedelta(days=parse(text))
 
 
 def _choice(*choices: T) -> Callable[[str], T]:

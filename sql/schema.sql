@@ -88,6 +88,27 @@ CREATE TABLE encryption_canaries (
     CONSTRAINT encryption_canaries_key_id_is_hex CHECK ((key_id ~ '^[0-9a-f]{8}$'::text))
 );
 
+CREATE TABLE events (
+    user_id bigint NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    kind text NOT NULL,
+    occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    client_address text,
+    client_agent text NOT NULL,
+    object_id bigint,
+    object_name text,
+    CONSTRAINT events_pkey PRIMARY KEY (user_id, id),
+    CONSTRAINT events_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    CONSTRAINT events_client_length CHECK (((char_length(client_address) <= 100) AND (char_length(client_agent) <= 200))),
+    CONSTRAINT events_kind_length CHECK (((char_length(kind) >= 1) AND (char_length(kind) <= 50))),
+    CONSTRAINT events_object_name_length CHECK ((char_length(object_name) <= 200))
+);
+
+CREATE INDEX events_by_age ON public.events USING btree (occurred_at);
+
+CREATE TRIGGER events_stay BEFORE DELETE OR UPDATE ON public.events FOR EACH ROW EXECUTE FUNCTION refuse_change_of_event();
+CREATE TRIGGER events_stay_all BEFORE TRUNCATE ON public.events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_event();
+
 CREATE TABLE generations (
     user_id bigint NOT NULL,
     generation_id text NOT NULL,
@@ -181,6 +202,22 @@ CREATE TABLE refresh_tokens (
 );
 
 CREATE INDEX refresh_tokens_by_session ON public.refresh_tokens USING btree (session_id);
+
+CREATE OR REPLACE FUNCTION public.refuse_change_of_event()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.occurred_at < now() - interval '7 days'
+            OR NOT EXISTS (SELECT FROM users WHERE id = OLD.user_id AND deleted_at IS NULL)
+        THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'events are only ever added' USING ERRCODE = 'restrict_violation';
+END
+$function$;
 
 CREATE TABLE schema_migrations (
     version integer NOT NULL,

@@ -11,6 +11,7 @@ from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from threading import Barrier
@@ -159,6 +160,12 @@ PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
         Limit(600, 60),
         {"100/hour": Limit(100, 3600), "5/2seconds": Limit(5, 2), "off": None},
         ["600", "0/minute", "-1/minute", "unlimited"],
+    ),
+    "event_retention": (
+        "EVENT_RETENTION_DAYS",
+        timedelta(days=90),
+        {"7": timedelta(days=7), "3660": timedelta(days=3660)},
+        ["6", "3661", "ever"],
     ),
     "log_level": ("LOG_LEVEL", "info", {"debug": "debug", "error": "error"}, ["INFO", "verbose"]),
     "log_format": ("LOG_FORMAT", "auto", {"json": "json", "console": "console"}, ["JSON", "text"]),

@@ -9,10 +9,11 @@ from app.accounts.structs import Caller, PasswordChange, Policy
 from app.accounts.verify import confirm
 from app.database import Database
 from app.errors import PasswordRefused
+from app.events.structs import Client
 
 
 async def change_password(
-    db: Database, passwords: Passwords, policy: Policy, caller: Caller, change: PasswordChange, client: str
+    db: Database, passwords: Passwords, policy: Policy, caller: Caller, change: PasswordChange, client: Client
 ) -> None:
     """And end all their other sessions. Raises PasswordRefused, WeakPassword, TooManyRequests."""
     verified = await confirm(db, passwords, policy, caller, change.current_password, client)
@@ -20,5 +21,6 @@ async def change_password(
     await repository.take_attempt(db, policy.registration_limit, "password change", str(caller.user_id))
     await passwords.require_strong(change.new_password, parse_address(caller.email), "new_password")
     new_hash = await passwords.hash(change.new_password)
-    if not await repository.set_password(db, caller.user_id, new_hash, caller.session_id, verified.password_hash):
+    verified_hash = verified.password_hash
+    if not await repository.set_password(db, caller.user_id, new_hash, caller.session_id, verified_hash, client):
         raise PasswordRefused  # replaced since it was verified

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from app.accounts import repository
+from app.accounts import repository, sessions
 from app.accounts.change_password import change_password
 from app.accounts.guards import CallerRequest, require_caller
 from app.accounts.jwt import ACCESS_LIFETIME, Signer, digest_refresh_token, is_refresh_token, make_refresh_token
@@ -45,7 +45,7 @@ from app.errors import (
     WrongPassword,
 )
 from app.pages import page_of
-from app.requests import Clients, client_agent, parse_id, parse_id_parameter
+from app.requests import Clients, parse_id, parse_id_parameter
 from app.responses import JSONResponse, problems
 
 _BODY_ERRORS = (Malformed, UnsupportedMediaType, Invalid, Unavailable)
@@ -74,7 +74,7 @@ class PublicAuthController(Controller):
         clients: NamedDependency[Clients],
     ) -> Account:
         """The password needs some length and must be hard to guess; there are no other rules for it."""
-        return await register(db, passwords, policy, data, clients.network(request))
+        return await register(db, passwords, policy, data, clients.of(request))
 
     @post(
         "/login",
@@ -95,10 +95,10 @@ class PublicAuthController(Controller):
         signer: NamedDependency[Signer],
     ) -> Tokens:
         """One and the same refusal for an unknown address, a wrong password and a disabled account."""
-        user = await log_in(db, passwords, policy, data, clients.network(request))
+        user = await log_in(db, passwords, policy, data, clients.of(request))
         refresh_token = make_refresh_token()
-        session = await repository.create_session(
-            db, user, policy, digest_refresh_token(refresh_token), clients.address(request), client_agent(request)
+        session = await sessions.open_session(
+            db, user, policy, digest_refresh_token(refresh_token), clients.of(request)
         )
         if session is None:
             raise WrongPassword
@@ -114,8 +114,10 @@ class PublicAuthController(Controller):
     async def refresh(
         self,
         data: JSONBody[RefreshRequest],
+        request: Request[Any, Any, State],
         db: NamedDependency[Database],
         policy: NamedDependency[Policy],
+        clients: NamedDependency[Clients],
         signer: NamedDependency[Signer],
     ) -> Tokens:
         """Each works once. Within 10 seconds the same successor is given again; later reuse ends the session."""
@@ -123,7 +125,7 @@ class PublicAuthController(Controller):
             raise Unauthenticated(credential_sent=True)
         successors = signer.successors(data.refresh_token)
         session = await repository.rotate_refresh_token(
-            db, policy, digest_refresh_token(data.refresh_token), list(successors)
+            db, policy, digest_refresh_token(data.refresh_token), list(successors), clients.of(request)
         )
         return _tokens(signer, session, successors[session.refresh_hash])
 
@@ -138,9 +140,11 @@ class AuthController(Controller):
 
     @post("/logout", operation_id="logout", summary="End this session", status_code=HTTP_204_NO_CONTENT,
           responses=problems(Unauthenticated, Unavailable))  # fmt: skip
-    async def logout(self, request: CallerRequest, db: NamedDependency[Database]) -> None:
+    async def logout(
+        self, request: CallerRequest, db: NamedDependency[Database], clients: NamedDependency[Clients]
+    ) -> None:
         """Its access token and its refresh token stop working at once."""
-        await repository.end_session(db, request.user.session_id, request.user.user_id)
+        await sessions.end_session(db, request.user.session_id, request.user, clients.of(request))
 
     @get("/me", operation_id="getMe", summary="Your account", responses=problems(Unauthenticated, Unavailable))
     async def me(self, request: CallerRequest) -> Account:
@@ -160,7 +164,7 @@ class AuthController(Controller):
         clients: NamedDependency[Clients],
     ) -> None:
         """Everything of it is refused and invisible at once, and removed soon after."""
-        await confirm(db, passwords, policy, request.user, data.password, clients.network(request))
+        await confirm(db, passwords, policy, request.user, data.password, clients.of(request))
         await repository.delete_user(db, request.user.user_id)
 
     @post("/password", operation_id="changePassword", summary="Change your password", status_code=HTTP_204_NO_CONTENT,
@@ -175,7 +179,7 @@ class AuthController(Controller):
         clients: NamedDependency[Clients],
     ) -> None:
         """All other sessions end; API tokens stay as they are."""
-        await change_password(db, passwords, policy, request.user, data, clients.network(request))
+        await change_password(db, passwords, policy, request.user, data, clients.of(request))
 
     @get("/sessions", operation_id="listSessions", summary="Your live sessions, newest first",
          responses=problems(Unauthenticated, Invalid, Unavailable))  # fmt: skip
@@ -194,17 +198,23 @@ class AuthController(Controller):
 
     @delete("/sessions", operation_id="endOtherSessions", summary="End all other sessions",
             responses=problems(Unauthenticated, Unavailable))  # fmt: skip
-    async def end_other_sessions(self, request: CallerRequest, db: NamedDependency[Database]) -> None:
+    async def end_other_sessions(
+        self, request: CallerRequest, db: NamedDependency[Database], clients: NamedDependency[Clients]
+    ) -> None:
         """This one stays."""
-        await repository.end_sessions(db, request.user.user_id, request.user.session_id)
+        await sessions.end_other_sessions(db, request.user, clients.of(request))
 
     @delete("/sessions/{session_id:str}", operation_id="endSession", summary="End a session",
             responses=problems(Unauthenticated, NotFound, NotYours, Unavailable))  # fmt: skip
     async def end_session(
-        self, session_id: FromPath[str], request: CallerRequest, db: NamedDependency[Database]
+        self,
+        session_id: FromPath[str],
+        request: CallerRequest,
+        db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
     ) -> None:
         """At once; ending it again is no error."""
-        await repository.end_session(db, parse_id(session_id), request.user.user_id)
+        await sessions.end_session(db, parse_id(session_id), request.user, clients.of(request))
 
 
 def _tokens(signer: Signer, session: OpenedSession, refresh_token: str) -> Tokens:

@@ -8,6 +8,8 @@ from app.accounts.passwords import Passwords
 from app.accounts.structs import Account, Credentials, Policy
 from app.database import Database
 from app.errors import RegistrationClosed
+from app.events import repository as events
+from app.events.structs import OPERATOR, Client
 
 
 async def is_open(db: Database, policy: Policy) -> bool:
@@ -18,9 +20,9 @@ async def is_open(db: Database, policy: Policy) -> bool:
 
 
 async def register(
-    db: Database, passwords: Passwords, policy: Policy, credentials: Credentials, client: str
+    db: Database, passwords: Passwords, policy: Policy, credentials: Credentials, client: Client
 ) -> Account:
-    """A stranger makes an account, as far as the policy lets them. `client` is who counts as one.
+    """A stranger makes an account, as far as the policy lets them.
 
     Raises RegistrationClosed, Invalid, WeakPassword, TooManyRequests or EmailTaken. The attempt is counted before the
     password's strength is judged, because judging may be dear; a taken address counts as well, because it tells something.
@@ -29,16 +31,22 @@ async def register(
         raise RegistrationClosed
     address = parse_address(credentials.email)
     passwords.require_length(credentials.password, "password")
-    await repository.take_attempt(db, policy.registration_limit, "registration", client)
+    await repository.take_attempt(db, policy.registration_limit, "registration", client.network)
     await passwords.require_strong(credentials.password, address, "password")
     password_hash = await passwords.hash(credentials.password)
-    if policy.registration == "first":
-        return await repository.create_first_user(db, address, password_hash)
-    return await repository.create_user(db, address, password_hash)
+    create = repository.create_first_user if policy.registration == "first" else repository.create_user
+    async with db.transaction() as connection:
+        account = await create(connection, address, password_hash)
+        await events.note(connection, account.id, "registered", client)
+    return account
 
 
 async def create_user(db: Database, passwords: Passwords, credentials: Credentials) -> Account:
     """The operator makes an account. Raises Invalid, WeakPassword or EmailTaken."""
     address = parse_address(credentials.email)
     await passwords.require_strong(credentials.password, address, "password")
-    return await repository.create_user(db, address, await passwords.hash(credentials.password))
+    password_hash = await passwords.hash(credentials.password)
+    async with db.transaction() as connection:
+        account = await repository.create_user(connection, address, password_hash)
+        await events.note(connection, account.id, "registered", OPERATOR)
+    return account

@@ -9,9 +9,21 @@ import asyncpg
 import msgspec
 
 from app.accounts.addresses import Address
-from app.accounts.structs import Account, Attempt, Caller, ListedUser, OpenedSession, Policy, SessionEntry, StoredUser
-from app.database import Database, Executor, Query
+from app.accounts.structs import (
+    Account,
+    Attempt,
+    Caller,
+    Ended,
+    ListedUser,
+    OpenedSession,
+    Policy,
+    SessionEntry,
+    StoredUser,
+)
+from app.database import Connection, Database, Executor, Query
 from app.errors import EmailTaken, NotFound, NotYours, RegistrationClosed, TooManyRequests, Unauthenticated
+from app.events import repository as events
+from app.events.structs import OPERATOR, Client
 from app.limits import Limit
 
 _create_user = Query("accounts/create_user", Account)
@@ -26,7 +38,7 @@ _rotate_refresh_token = Query("accounts/rotate_refresh_token", OpenedSession)
 _find_caller = Query("accounts/find_caller", Caller)
 _authorize_cookie = Query("accounts/authorize_cookie", Caller)
 _list_sessions = Query("accounts/list_sessions", SessionEntry)
-_end_session = Query("accounts/end_session", bool)
+_end_session = Query("accounts/end_session", Ended)
 _end_sessions = Query("accounts/end_sessions")
 _set_password = Query("accounts/set_password")
 _set_rehashed_password = Query("accounts/set_rehashed_password")
@@ -50,13 +62,12 @@ async def create_user(db: Executor, address: Address, password_hash: str) -> Acc
         raise EmailTaken from error
 
 
-async def create_first_user(db: Database, address: Address, password_hash: str) -> Account:
+async def create_first_user(db: Connection, address: Address, password_hash: str) -> Account:
     """Only while there is no account; of several at once, one is the first. Raises RegistrationClosed."""
-    async with db.transaction() as connection:
-        await _lock_registration.run(connection)
-        if await has_users(connection):
-            raise RegistrationClosed
-        return await create_user(connection, address, password_hash)
+    await _lock_registration.run(db)
+    if await has_users(db):
+        raise RegistrationClosed
+    return await create_user(db, address, password_hash)
 
 
 async def has_users(db: Executor) -> bool:
@@ -104,14 +115,16 @@ async def create_browser_session(
 
 
 async def rotate_refresh_token(
-    db: Executor, policy: Policy, token_hash: bytes, successor_hashes: list[bytes]
+    db: Executor, policy: Policy, token_hash: bytes, successor_hashes: list[bytes], client: Client
 ) -> OpenedSession:
     """`successor_hashes`: the first for a new successor, all to recognise one that was given out before.
 
-    Raises Unauthenticated; by then a session whose old token came back has been ended, and that stays.
+    Raises Unauthenticated; by then a session whose old token came back has been ended, which is noted, and that stays.
     """
     lifetimes = (policy.session_idle_lifetime, policy.refresh_grace)
-    session = await _rotate_refresh_token.find(db, token_hash, successor_hashes, *lifetimes)
+    session = await _rotate_refresh_token.find(
+        db, token_hash, successor_hashes, *lifetimes, client.address, client.agent
+    )
     if session is None:
         raise Unauthenticated(credential_sent=True)
     return session
@@ -137,18 +150,19 @@ async def list_sessions(
     return await _list_sessions.fetch(db, caller.user_id, caller.session_id, idle_lifetime, before_id, limit)
 
 
-async def end_session(db: Executor, session_id: int, user_id: int) -> None:
-    """Raises NotFound or NotYours."""
-    is_own = await _end_session.find(db, session_id, user_id)
-    if is_own is None:
+async def end_session(db: Executor, session_id: int, user_id: int) -> bool:
+    """Whether it had not ended before. Raises NotFound or NotYours."""
+    ended = await _end_session.find(db, session_id, user_id)
+    if ended is None:
         raise NotFound
-    if not is_own:
+    if not ended.is_own:
         raise NotYours
+    return ended.is_new
 
 
-async def end_sessions(db: Executor, user_id: int, except_session_id: int | None = None) -> None:
-    """All but one, or all."""
-    await _end_sessions.run(db, user_id, except_session_id)
+async def end_sessions(db: Executor, user_id: int, except_session_id: int | None = None) -> int:
+    """All but one, or all: how many."""
+    return await _end_sessions.run(db, user_id, except_session_id)
 
 
 async def set_password(
@@ -157,6 +171,7 @@ async def set_password(
     password_hash: str,
     except_session_id: int | None = None,
     verified_hash: str | None = None,
+    client: Client = OPERATOR,
 ) -> bool:
     """And end the sessions that were opened with the old one. False, and nothing done, unless that is `verified_hash`."""
     async with db.transaction() as connection:
@@ -164,6 +179,7 @@ async def set_password(
             return False
         # a statement of its own: it must see what was committed while the one before waited for its lock
         await end_sessions(connection, user_id, except_session_id)
+        await events.note(connection, user_id, "password_changed", client)
     return True
 
 
@@ -174,6 +190,7 @@ async def set_disabled(db: Database, address: Address, *, is_disabled: bool) -> 
         if user_id is None:
             raise NotFound(f"There is no account {address.email}.")
         await end_sessions(connection, user_id)
+        await events.note(connection, user_id, "account_disabled" if is_disabled else "account_enabled", OPERATOR)
 
 
 async def delete_user(db: Executor, user_id: int) -> None:

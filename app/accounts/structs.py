@@ -119,6 +119,13 @@ class OpenedSession(msgspec.Struct, frozen=True):
     refresh_hash: bytes
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """Whose session was to be ended, and whether it had not ended before."""
+
+    is_own: bool
+    is_new: bool
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """The answer of a limit: when the attempt was counted, or None, and when to come back."""
 

@@ -8,10 +8,12 @@ from app.accounts.passwords import Passwords, is_too_long
 from app.accounts.structs import Caller, Credentials, Policy, StoredUser
 from app.database import Database
 from app.errors import Invalid, PasswordRefused, Unavailable, WrongPassword
+from app.events import repository as events
+from app.events.structs import Client
 
 
 async def log_in(
-    db: Database, passwords: Passwords, policy: Policy, credentials: Credentials, client: str
+    db: Database, passwords: Passwords, policy: Policy, credentials: Credentials, client: Client
 ) -> StoredUser:
     """Who knows this address and its password. Raises as `verify` does."""
     try:
@@ -20,11 +22,15 @@ async def log_in(
         address = None  # no account can have it: refused as unknown, after the same work
     found = await repository.find_user(db, address) if address else None
     about = address.key if address else credentials.email.casefold()
-    return await verify(db, passwords, policy, found, about, credentials.password, client)
+    try:
+        return await verify(db, passwords, policy, found, about, credentials.password, client)
+    except WrongPassword:
+        await events.note_refusal(db, found and found.id, "login_failed", client)
+        raise
 
 
 async def confirm(
-    db: Database, passwords: Passwords, policy: Policy, caller: Caller, password: str, client: str
+    db: Database, passwords: Passwords, policy: Policy, caller: Caller, password: str, client: Client
 ) -> StoredUser:
     """The caller, who gave their password once more, under the same limits as a login.
 
@@ -35,6 +41,7 @@ async def confirm(
     try:
         return await verify(db, passwords, policy, user, about, password, client)
     except WrongPassword as error:
+        await events.note_refusal(db, caller.user_id, "password_refused", client)
         raise PasswordRefused from error
 
 
@@ -45,7 +52,7 @@ async def verify(
     user: StoredUser | None,
     about: str,
     password: str,
-    client: str,
+    client: Client,
 ) -> StoredUser:
     """The user, if it is their password and their account is open.
 
@@ -54,9 +61,9 @@ async def verify(
     so that a stranger elsewhere cannot lock anybody out, and for the client alone. Each attempt is counted before it is made
     and given back when it succeeds.
     """
-    by_client = await repository.take_attempt(db, policy.login_client_limit, "login by client", client)
+    by_client = await repository.take_attempt(db, policy.login_client_limit, "login by client", client.network)
     try:
-        by_pair = await repository.take_attempt(db, policy.login_limit, "login", about, client)
+        by_pair = await repository.take_attempt(db, policy.login_limit, "login", about, client.network)
     except Exception:
         await repository.return_attempt(db, by_client)  # not made, so not failed
         raise

@@ -54,7 +54,7 @@ def scheduler() -> None:
     with beside_the_service() as settings:
         asyncio.run(_prepare(settings))
         note(f"OpenRouter keys are read every {settings.sync_interval_minutes} minutes")
-        asyncio.run(scheduling.run(create_sync(settings, create_database(settings))))
+        asyncio.run(scheduling.run(create_sync(settings, create_database(settings)), settings.event_retention))
 
 
 @click.command(cls=Command)

@@ -13,6 +13,8 @@ from app.commands.database import with_database
 from app.commands.progress import progress, size_of
 from app.commands.whose import find_user
 from app.database import Database
+from app.events import repository as events
+from app.events.structs import OPERATOR
 from app.settings import Settings
 from app.stats.export import usage_pages
 from app.stats.lines import CSV_HEADER, csv_lines, json_lines
@@ -79,6 +81,7 @@ def export(
     async def write(_: Settings, db: Database) -> int:
         user = await find_user(db, address)
         selected = await find_selection(db, user.id, selection)
+        await events.note(db, user.id, "usage_exported", OPERATOR, key_id)
         if as_csv:
             output.write(CSV_HEADER)
         count = 0

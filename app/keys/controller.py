@@ -29,7 +29,7 @@ from app.keys import register, repository
 from app.keys.structs import KeyChange, KeyEntry, KeyRequest, SyncReport
 from app.names import clean_name
 from app.pages import page_of
-from app.requests import parse_id
+from app.requests import Clients, parse_id
 from app.responses import JSONResponse, problems
 from app.usage.reading import Sync
 from app.usage.sync import sync_now
@@ -59,11 +59,14 @@ class KeysController(Controller):
         data: JSONBody[KeyRequest],
         request: CallerRequest,
         sync: NamedDependency[Sync],
+        clients: NamedDependency[Clients],
         max_api_keys_per_user: NamedDependency[int],
     ) -> JSONResponse[KeyEntry]:
         """It is read within seconds."""
         name, user_id = clean_name(data.name), request.user.user_id
-        key_id = await register.add_key(sync, user_id, name, data.key.strip(), max_api_keys_per_user)
+        key_id = await register.add_key(
+            sync, user_id, name, data.key.strip(), max_api_keys_per_user, clients.of(request)
+        )
         entry = await repository.find_key(sync.db, key_id, user_id, sync.stale_seconds)
         location = f"{request.app.state.public_url}/api/keys/{key_id}"
         return JSONResponse(entry, headers={"Location": location})
@@ -119,6 +122,7 @@ class KeysController(Controller):
         data: JSONBody[KeyChange],
         request: CallerRequest,
         sync: NamedDependency[Sync],
+        clients: NamedDependency[Clients],
         max_api_keys_per_user: NamedDependency[int],
     ) -> KeyEntry:
         """What is not given stays. A new `key` is checked like the first, and its counters begin anew."""
@@ -130,7 +134,7 @@ class KeysController(Controller):
             is_active=data.is_active if data.is_active is not UNSET else None,
             secret=data.key.strip() if data.key is not UNSET else None,
         )
-        await register.change_key(sync, user_id, number, change, max_api_keys_per_user)
+        await register.change_key(sync, user_id, number, change, max_api_keys_per_user, clients.of(request))
         return await repository.find_key(sync.db, number, user_id, sync.stale_seconds)
 
     @delete(
@@ -144,10 +148,13 @@ class KeysController(Controller):
         key_id: FromPath[str],
         request: CallerRequest,
         db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
         history: FromQuery[Literal["keep", "delete"]] = "keep",
     ) -> None:
         """The usage stays under the key's name, unless `history=delete`. With a management key go the keys it alone reads."""
-        await register.delete_key(db, request.user.user_id, parse_id(key_id), with_history=history == "delete")
+        await register.delete_key(
+            db, request.user.user_id, parse_id(key_id), with_history=history == "delete", client=clients.of(request)
+        )
 
     @post(
         "/{key_id:str}/sync",

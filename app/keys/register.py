@@ -6,6 +6,8 @@ import msgspec
 
 from app.database import Connection, Database
 from app.errors import Invalid, KeyExists, KeyLimitReached, NotFound, OpenRouterUnavailable
+from app.events import repository as events
+from app.events.structs import OPERATOR, Client
 from app.keys import repository
 from app.keys.structs import Identity, KeyState
 from app.keys.vault import OPENROUTER_KEY
@@ -22,7 +24,7 @@ class Change(msgspec.Struct, frozen=True):
     secret: str | None
 
 
-async def add_key(sync: Sync, user_id: int, name: str, secret: str, max_keys: int) -> int:
+async def add_key(sync: Sync, user_id: int, name: str, secret: str, max_keys: int, client: Client = OPERATOR) -> int:
     """The id of the key, which is due at once; its kind is what OpenRouter says.
 
     One that is watched already gets its secret, one that was deleted comes back with its history, and what imports call by this
@@ -43,10 +45,13 @@ async def add_key(sync: Sync, user_id: int, name: str, secret: str, max_keys: in
             key_id = imported or await repository.create_key(connection, user_id, name, kind, state.hash)
         await repository.set_name(connection, key_id, name)
         await _store(sync, connection, user_id, key_id, secret, state)
+        await events.note(connection, user_id, "key_added", client, key_id, name)
     return key_id
 
 
-async def change_key(sync: Sync, user_id: int, key_id: int, change: Change, max_keys: int) -> None:
+async def change_key(
+    sync: Sync, user_id: int, key_id: int, change: Change, max_keys: int, client: Client = OPERATOR
+) -> None:
     """All of the change or nothing. Raises NotFound, NotYours, and what adding a key raises."""
     state = None
     if change.secret is not None:
@@ -64,6 +69,7 @@ async def change_key(sync: Sync, user_id: int, key_id: int, change: Change, max_
             if not identity.has_secret:
                 await _require_room(connection, user_id, max_keys)
             await _store(sync, connection, user_id, key_id, change.secret, state)
+            await events.note(connection, user_id, "key_replaced", client, key_id, change.name or identity.name)
         if change.is_active is not None:
             if not identity.has_secret and change.secret is None:
                 raise Invalid(("is_active", "cannot be changed: this key has no secret of its own to be read with"))
@@ -82,7 +88,7 @@ async def _require_place(connection: Connection, user_id: int, identity: Identit
         raise KeyExists
 
 
-async def delete_key(db: Database, user_id: int, key_id: int, *, with_history: bool) -> None:
+async def delete_key(db: Database, user_id: int, key_id: int, *, with_history: bool, client: Client = OPERATOR) -> None:
     """Erases the secret; with a management key go the keys that only it can read.
 
     Their usage stays, under their names, or goes with them: at once from every total, in batches from the disk. Raises NotFound,
@@ -94,6 +100,8 @@ async def delete_key(db: Database, user_id: int, key_id: int, *, with_history: b
         if not identity.is_live and not with_history:
             raise NotFound
         deleted = await repository.delete_key(connection, key_id, with_history=with_history)
+        if identity.is_live:
+            await events.note(connection, user_id, "key_removed", client, key_id, identity.name)
         if with_history:
             await usage.hide_history(connection, user_id, deleted)
             await usage.forget_workspaces(connection, user_id, identity.workspaces)

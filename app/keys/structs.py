@@ -170,6 +170,7 @@ class Holder(msgspec.Struct, frozen=True):
 class Identity(msgspec.Struct, frozen=True):
     """Who a key is."""
 
+    name: str
     kind: str
     hash: str | None
     is_live: bool

@@ -98,7 +98,7 @@ class PublicController(Controller):
         """A page as JSON; `text/csv` is the whole selection as a stream, whatever its size."""
         query = UsageQuery(selection, form, limit, cursor)
         return await _reader(request).read(
-            lambda db: answer_usage(request, db, cursors, request.user.user_id, query, is_tagged=True)
+            lambda db: answer_usage(request, db, cursors, request.user.user_id, query, client=None)
         )
 
     @get(

@@ -17,6 +17,8 @@ from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 from app.cursors import ByCell, Cursors
 from app.database import Database
 from app.etags import make_etag, matches
+from app.events import repository as events
+from app.events.structs import Client
 from app.pages import link_to_next, split_page
 from app.requests import header_values
 from app.responses import JSONResponse
@@ -86,9 +88,19 @@ def not_modified(etag: str) -> Response[Any]:
 
 
 async def answer_usage(
-    request: Request[Any, Any, Any], db: Database, cursors: Cursors, user_id: int, query: UsageQuery, *, is_tagged: bool
+    request: Request[Any, Any, Any],
+    db: Database,
+    cursors: Cursors,
+    user_id: int,
+    query: UsageQuery,
+    *,
+    client: Client | None,
 ) -> Response[Any]:
-    """A page as JSON, or all of it as CSV."""
+    """A page as JSON, or all of it as CSV.
+
+    `client` is a person's, whose downloads are noted; a program's (None) is told when nothing has changed.
+    """
+    is_tagged = client is None
     as_csv = wants_csv(request, query.form)
     if as_csv:
         refuse_paging(query.limit, query.cursor)
@@ -107,6 +119,8 @@ async def answer_usage(
 
     headers = tagged(etag) if is_tagged else {}
     if as_csv:
+        if client is not None and not request.scope["state"]["is_head"]:
+            await events.note(db, user_id, "usage_exported", client, selection.key_id)
         return _csv_answer(request, db, user_id, selected, headers)
     shown, cursor = split_page(rows, limit, lambda row: cursors.make(place_of(row, selected), *bound_to))
     page = UsagePage(entries_of(shown), cursor)

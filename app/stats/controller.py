@@ -12,6 +12,7 @@ from app.accounts.guards import CallerRequest, require_caller
 from app.cursors import Cursors
 from app.database import Database
 from app.errors import Invalid, NotFound, NotYours, Unauthenticated, Unavailable
+from app.requests import Clients
 from app.responses import problems
 from app.stats.answers import UsageOperation, UsageQuery, answer_usage
 from app.stats.overview import read_overview
@@ -53,6 +54,7 @@ class StatsController(Controller):
         request: CallerRequest,
         db: NamedDependency[Database],
         cursors: NamedDependency[Cursors],
+        clients: NamedDependency[Clients],
         selection: NamedDependency[Selection],
         form: Annotated[
             Format | None, QueryParameter(name="format", description="as `Accept`, which it overrules")
@@ -62,4 +64,4 @@ class StatsController(Controller):
     ) -> Response[UsagePage]:
         """A page as JSON; `text/csv` is the whole selection as a stream, whatever its size."""
         query = UsageQuery(selection, form, limit, cursor)
-        return await answer_usage(request, db, cursors, request.user.user_id, query, is_tagged=False)
+        return await answer_usage(request, db, cursors, request.user.user_id, query, client=clients.of(request))

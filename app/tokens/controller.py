@@ -23,7 +23,7 @@ from app.errors import (
 )
 from app.names import clean_name
 from app.pages import page_of
-from app.requests import parse_id
+from app.requests import Clients, parse_id
 from app.responses import JSONResponse, problems
 from app.tokens import repository
 from app.tokens.structs import CreatedToken, TokenEntry, TokenRequest
@@ -51,11 +51,17 @@ class TokensController(Controller):
         data: JSONBody[TokenRequest],
         request: CallerRequest,
         db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
         max_api_tokens_per_user: NamedDependency[int],
     ) -> JSONResponse[CreatedToken]:
         """400 when as many as allowed are active."""
         created = await repository.create_token(
-            db, request.user.user_id, clean_name(data.name), data.expires_in_days, max_api_tokens_per_user
+            db,
+            request.user.user_id,
+            clean_name(data.name),
+            data.expires_in_days,
+            max_api_tokens_per_user,
+            client=clients.of(request),
         )
         location = f"{request.app.state.public_url}/api/tokens/{created.id}"
         return JSONResponse(created, headers={"Location": location})
@@ -100,6 +106,12 @@ class TokensController(Controller):
         summary="Revoke an API token",
         responses=problems(Unauthenticated, NotYours, NotFound, Unavailable),
     )
-    async def revoke(self, token_id: FromPath[str], request: CallerRequest, db: NamedDependency[Database]) -> None:
+    async def revoke(
+        self,
+        token_id: FromPath[str],
+        request: CallerRequest,
+        db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
+    ) -> None:
         """From the moment of the answer on, no request is let in with it. It stays in the list; revoking it again is no error."""
-        await repository.revoke_token(db, parse_id(token_id), request.user.user_id)
+        await repository.revoke_token(db, parse_id(token_id), request.user.user_id, clients.of(request))

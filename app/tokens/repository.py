@@ -9,9 +9,11 @@ from uuid import UUID
 
 from app.database import Connection, Database, Executor, Query
 from app.errors import NotFound, NotYours, TokenLimitReached, Unauthenticated
+from app.events import repository as events
+from app.events.structs import OPERATOR, Client
 from app.limits import Limit
 from app.tokens import secret
-from app.tokens.structs import CreatedToken, LeakedToken, StoredToken, TokenEntry, Verdict
+from app.tokens.structs import CreatedToken, LeakedToken, Revoked, StoredToken, TokenEntry, Verdict
 
 _lock_owner = Query("tokens/lock_owner", int)
 _count_active = Query("tokens/count_active", int)
@@ -20,7 +22,7 @@ _create_token = Query("tokens/create_token", StoredToken)
 _list_tokens = Query("tokens/list_tokens", TokenEntry)
 _find_token = Query("tokens/find_token", TokenEntry)
 _check_exists = Query("tokens/check_exists", bool)
-_revoke_token = Query("tokens/revoke_token", bool)
+_revoke_token = Query("tokens/revoke_token", Revoked)
 _revoke_leaked = Query("tokens/revoke_leaked", LeakedToken)
 _authorize = Query("tokens/authorize", Verdict)
 _lock_meter = Query("tokens/lock_meter", int)
@@ -34,7 +36,13 @@ class SentTwice(Exception):
 
 
 async def create_token(
-    db: Database, user_id: int, name: str, expires_in_days: int | None, active_max: int, form_id: UUID | None = None
+    db: Database,
+    user_id: int,
+    name: str,
+    expires_in_days: int | None,
+    active_max: int,
+    form_id: UUID | None = None,
+    client: Client = OPERATOR,
 ) -> CreatedToken:
     """The one place that ever holds the secret. Raises TokenLimitReached, exactly, however many try at once.
 
@@ -52,6 +60,7 @@ async def create_token(
             raise TokenLimitReached(f"Maximum {active_max} API tokens allowed")
         digest = secret.digest(token)
         stored = await _create_token.get(connection, user_id, digest, name, hint, expires_in_days, form_id)
+        await events.note(connection, user_id, "token_created", client, stored.id, name)
     return CreatedToken(stored.id, name, token, hint, stored.created_at, stored.expires_at)
 
 
@@ -78,18 +87,26 @@ async def find_tokens(db: Executor, asked: Collection[tuple[int, int]]) -> dict[
     return {(token_id, user_id): found.get(token_id) for token_id, user_id in asked}
 
 
-async def revoke_token(db: Executor, token_id: int, user_id: int) -> None:
+async def revoke_token(db: Database, token_id: int, user_id: int, client: Client = OPERATOR) -> None:
     """From the moment this returns nobody is let in with it. Raises NotFound or NotYours; twice is no error."""
-    is_own = await _revoke_token.find(db, token_id, user_id)
-    if is_own is None:
-        raise NotFound
-    if not is_own:
-        raise NotYours
+    async with db.transaction() as connection:
+        revoked = await _revoke_token.find(connection, token_id, user_id)
+        if revoked is None:
+            raise NotFound
+        if not revoked.is_own:
+            raise NotYours
+        if revoked.is_new:
+            await events.note(connection, user_id, "token_revoked", client, token_id, revoked.name)
 
 
-async def revoke_leaked(db: Executor, digests: Collection[bytes]) -> list[LeakedToken]:
+async def revoke_leaked(db: Database, digests: Collection[bytes]) -> list[LeakedToken]:
     """Of whomever they are; those that are known here. From the moment this returns nobody is let in with any of them."""
-    return await _revoke_leaked.fetch(db, digests)
+    async with db.transaction() as connection:
+        leaked = await _revoke_leaked.fetch(connection, digests)
+        for token in leaked:
+            if token.is_revoked_now:
+                await events.note(connection, token.user_id, "token_revoked", OPERATOR, token.id, token.name)
+    return leaked
 
 
 async def authorize_tokens(

@@ -64,6 +64,14 @@ class LeakedToken(msgspec.Struct, frozen=True):
     is_revoked_now: bool
 
 
+class Revoked(msgspec.Struct, frozen=True):
+    """Whose token was to be revoked, what it is called, and whether it was not revoked before."""
+
+    is_own: bool
+    is_new: bool
+    name: str
+
+
 class Bearer(msgspec.Struct, frozen=True):
     """Whom a live token speaks for."""
 

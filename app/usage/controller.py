@@ -15,7 +15,7 @@ from litestar.status_codes import HTTP_200_OK
 from app.accounts.guards import CallerRequest, require_caller
 from app.database import Database
 from app.errors import Invalid, Malformed, NotFound, NotYours, Unauthenticated, Unavailable, UnsupportedMediaType
-from app.requests import parse_id_parameter
+from app.requests import Clients, parse_id_parameter
 from app.responses import problems
 from app.usage.imports import import_activity
 from app.usage.structs import ImportReport
@@ -59,6 +59,7 @@ class ImportsController(Controller):
         self,
         request: CallerRequest,
         db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
         import_places: NamedDependency[asyncio.Semaphore],
         api_key_id: Annotated[str | None, QueryParameter(description="book it all on this key")] = None,
     ) -> ImportReport:
@@ -66,4 +67,4 @@ class ImportsController(Controller):
         key_id = parse_id_parameter("api_key_id", api_key_id) if api_key_id is not None else None
         pieces = uploaded_file(request, "text/csv", "file")
         async with a_place(import_places):
-            return await import_activity(db, request.user.user_id, pieces, key_id)
+            return await import_activity(db, request.user.user_id, pieces, key_id, client=clients.of(request))

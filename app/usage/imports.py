@@ -7,6 +7,8 @@ from collections.abc import AsyncIterable, Callable
 from typing import Any
 
 from app.database import Database
+from app.events import repository as events
+from app.events.structs import OPERATOR, Client
 from app.keys import repository as keys
 from app.usage import repository
 from app.usage.activity_csv import ActivityReader, Generation, Rejected
@@ -27,6 +29,7 @@ async def import_activity(
     pieces: AsyncIterable[bytes],
     key_id: int | None = None,
     progress: Progress | None = None,
+    client: Client = OPERATOR,
 ) -> ImportReport:
     """Reads an export in pieces and books it, on `key_id` if given.
 
@@ -49,12 +52,12 @@ async def import_activity(
             if len(batch) >= BATCH_ROWS or batch_bytes >= BATCH_BYTES:
                 await booking
                 # the database works on this batch while the next one is being read
-                booking = asyncio.create_task(_book(db, user_id, batch, key_id, report))
+                booking = asyncio.create_task(_book(db, user_id, batch, key_id, report, client))
                 batch, batch_bytes = [], 0
         _sort(reader.finish(), batch, report)
     finally:
         await booking
-    await _book(db, user_id, batch, key_id, report)
+    await _book(db, user_id, batch, key_id, report, client)
     return report
 
 
@@ -73,7 +76,9 @@ def _sort(found: list[Generation | Rejected], batch: list[Generation], report: I
     report.rows += len(found)
 
 
-async def _book(db: Database, user_id: int, batch: list[Generation], key_id: int | None, report: ImportReport) -> None:
+async def _book(
+    db: Database, user_id: int, batch: list[Generation], key_id: int | None, report: ImportReport, client: Client
+) -> None:
     if not batch:
         return
     # Names become ids outside the transaction: other imports wait for new names no longer than it takes to make them.
@@ -103,6 +108,8 @@ async def _book(db: Database, user_id: int, batch: list[Generation], key_id: int
         await repository.begin_change(connection, user_id)
         merged = await repository.merge_generations(connection, user_id, rows)
         await keys.set_imported_at(connection, user_id, key_ids.values() if key_id is None else [key_id])
+        if not report.imported and not report.duplicates:  # the first of perhaps many transactions
+            await events.note(connection, user_id, "usage_imported", client, key_id)
     report.imported += merged.imported
     report.duplicates += len(batch) - merged.imported
     report.total_cost = EXACT.add(report.total_cost, merged.cost)

@@ -8,19 +8,21 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from app.accounts import repository
+from app.accounts import repository, sessions
 from app.accounts.change_password import change_password
 from app.accounts.passwords import Passwords
 from app.accounts.structs import PasswordChange, Policy
 from app.accounts.verify import confirm
 from app.database import Database
 from app.errors import AppError
+from app.events import repository as events
 from app.requests import Clients, parse_id
 from app.web.forms import OWN_FORM, Form
 from app.web.guards import SignedInRequest, require_own_page, require_session
 from app.web.pages import Pages
 
 SESSIONS_MAX = 100
+EVENTS_SHOWN = 20
 
 Done = Literal["password", "ended", "others-ended"]
 
@@ -59,7 +61,7 @@ class AccountPages(Controller):
         """All other sessions end; API tokens stay as they are."""
         change = PasswordChange(form.get("current_password", ""), form.get("new_password", ""))
         try:
-            await change_password(db, passwords, policy, request.user, change, clients.network(request))
+            await change_password(db, passwords, policy, request.user, change, clients.of(request))
         except AppError as error:
             return await _page(request, db, policy, pages, error=error)
         return pages.redirect("/account", done="password")
@@ -71,10 +73,11 @@ class AccountPages(Controller):
         request: SignedInRequest,
         form: NamedDependency[Form],  # noqa: ARG002 -- it must be ours
         db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
         pages: NamedDependency[Pages],
     ) -> Response[Any]:
         """At once, wherever it is."""
-        await repository.end_session(db, parse_id(session_id), request.user.user_id)
+        await sessions.end_session(db, parse_id(session_id), request.user, clients.of(request))
         return pages.redirect("/account", done="ended")
 
     @post("/sessions/end-others")
@@ -83,10 +86,11 @@ class AccountPages(Controller):
         request: SignedInRequest,
         form: NamedDependency[Form],  # noqa: ARG002 -- it must be ours
         db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
         pages: NamedDependency[Pages],
     ) -> Response[Any]:
         """This one stays."""
-        await repository.end_sessions(db, request.user.user_id, request.user.session_id)
+        await sessions.end_other_sessions(db, request.user, clients.of(request))
         return pages.redirect("/account", done="others-ended")
 
     @get("/delete")
@@ -107,7 +111,7 @@ class AccountPages(Controller):
     ) -> Response[Any]:
         """Everything of it is refused and invisible at once."""
         try:
-            await confirm(db, passwords, policy, request.user, form.get("password", ""), clients.network(request))
+            await confirm(db, passwords, policy, request.user, form.get("password", ""), clients.of(request))
         except AppError as error:
             return pages.page(request, "account_delete.html", error=error)
         await repository.delete_user(db, request.user.user_id)
@@ -123,7 +127,12 @@ async def _page(
     done: Done | None = None,
     error: AppError | None = None,
 ) -> Response[Any]:
-    sessions = await repository.list_sessions(db, request.user, policy.session_idle_lifetime, None, SESSIONS_MAX)
     return pages.page(
-        request, "account.html", error=error, done=done, sessions=sessions, min_length=policy.password_min_length
+        request,
+        "account.html",
+        error=error,
+        done=done,
+        sessions=await repository.list_sessions(db, request.user, policy.session_idle_lifetime, None, SESSIONS_MAX),
+        events=await events.list_events(db, request.user.user_id, None, EVENTS_SHOWN),
+        min_length=policy.password_min_length,
     )

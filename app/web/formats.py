@@ -116,6 +116,33 @@ def browser(agent: str) -> str:
     return name or (program[0] if program else "Unknown client")
 
 
+_EVENTS = {
+    "registered": "Account made",
+    "login": "Signed in",
+    "login_failed": "Sign-in refused",
+    "password_refused": "Wrong password given while signed in",
+    "logout": "Signed out",
+    "session_ended": "Session ended",
+    "other_sessions_ended": "All other sessions ended",
+    "refresh_token_reused": "Old refresh token came back, session ended",
+    "password_changed": "Password changed",
+    "account_disabled": "Account disabled",
+    "account_enabled": "Account enabled",
+    "token_created": "Token made",
+    "token_revoked": "Token revoked",
+    "key_added": "Key added",
+    "key_replaced": "Key replaced",
+    "key_removed": "Key removed",
+    "usage_imported": "Usage imported",
+    "usage_exported": "Usage downloaded",
+}
+
+
+def event(kind: str) -> str:
+    """What has happened."""
+    return _EVENTS[kind]
+
+
 def plural(number: int, one: str, many: str | None = None) -> str:
     """1 key, 2 keys."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"

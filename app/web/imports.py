@@ -10,8 +10,9 @@ from litestar.di import NamedDependency
 
 from app.database import Database
 from app.errors import AppError
+from app.events.structs import Client
 from app.keys import repository as keys
-from app.requests import parse_id_parameter
+from app.requests import Clients, parse_id_parameter
 from app.usage.imports import import_activity
 from app.usage.reading import Sync
 from app.usage.structs import ImportReport
@@ -42,24 +43,25 @@ class ImportPages(Controller):
         self,
         request: SignedInRequest,
         sync: NamedDependency[Sync],
+        clients: NamedDependency[Clients],
         pages: NamedDependency[Pages],
         import_places: NamedDependency[asyncio.Semaphore],
     ) -> Response[Any]:
         """What became of it. Sent again by a reload it changes nothing: each generation counts once."""
         try:
-            report = await _import(request, sync.db, import_places)
+            report = await _import(request, sync.db, import_places, clients.of(request))
         except AppError as error:
             return await _page(request, sync, pages, error=error)
         return await _page(request, sync, pages, report=report)
 
 
-async def _import(request: SignedInRequest, db: Database, places: asyncio.Semaphore) -> ImportReport:
+async def _import(request: SignedInRequest, db: Database, places: asyncio.Semaphore, client: Client) -> ImportReport:
     fields, pieces = await uploaded_form(request, "file")
     require_form_token(request, fields.get(FORM_TOKEN, ""))
     given = fields.get("api_key_id", "")
     key_id = parse_id_parameter("api_key_id", given) if given else None
     async with a_place(places):
-        return await import_activity(db, request.user.user_id, pieces, key_id)
+        return await import_activity(db, request.user.user_id, pieces, key_id, client=client)
 
 
 async def _page(

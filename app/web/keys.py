@@ -14,7 +14,7 @@ from app.errors import AppError, Invalid, KeyExists, KeyLimitReached, OpenRouter
 from app.keys import register, repository
 from app.names import clean_name
 from app.pages import split_page
-from app.requests import parse_id
+from app.requests import Clients, parse_id
 from app.usage.reading import Sync
 from app.usage.sync import sync_now
 from app.web.forms import OWN_FORM, Form
@@ -55,12 +55,13 @@ class KeyPages(Controller):
         sync: NamedDependency[Sync],
         cursors: NamedDependency[Cursors],
         pages: NamedDependency[Pages],
+        clients: NamedDependency[Clients],
         max_api_keys_per_user: NamedDependency[int],
     ) -> Response[Any]:
         """OpenRouter is asked about it first; what it answers is shown."""
         try:
             name, secret = clean_name(form.get("name", "")), form.get("key", "").strip()
-            await register.add_key(sync, request.user.user_id, name, secret, max_api_keys_per_user)
+            await register.add_key(sync, request.user.user_id, name, secret, max_api_keys_per_user, clients.of(request))
         except AppError as error:
             return await _list_page(request, sync, cursors, pages, "", error=error, name=form.get("name", ""))
         return pages.redirect("/keys", done="added")
@@ -85,13 +86,16 @@ class KeyPages(Controller):
         form: NamedDependency[Form],
         sync: NamedDependency[Sync],
         pages: NamedDependency[Pages],
+        clients: NamedDependency[Clients],
         max_api_keys_per_user: NamedDependency[int],
     ) -> Response[Any]:
         """Here; OpenRouter goes on calling it what it did."""
         number = parse_id(key_id)
         try:
             change = register.Change(clean_name(form.get("name", "")), is_active=None, secret=None)
-            await register.change_key(sync, request.user.user_id, number, change, max_api_keys_per_user)
+            await register.change_key(
+                sync, request.user.user_id, number, change, max_api_keys_per_user, clients.of(request)
+            )
         except Invalid as error:
             return await _key_page(request, sync, pages, number, error=error)
         return pages.redirect(f"/keys/{number}", done="changed")
@@ -104,13 +108,16 @@ class KeyPages(Controller):
         form: NamedDependency[Form],
         sync: NamedDependency[Sync],
         pages: NamedDependency[Pages],
+        clients: NamedDependency[Clients],
         max_api_keys_per_user: NamedDependency[int],
     ) -> Response[Any]:
         """By another secret, which is checked like the first."""
         number = parse_id(key_id)
         try:
             change = register.Change(None, is_active=None, secret=form.get("key", "").strip())
-            await register.change_key(sync, request.user.user_id, number, change, max_api_keys_per_user)
+            await register.change_key(
+                sync, request.user.user_id, number, change, max_api_keys_per_user, clients.of(request)
+            )
         except (Invalid, KeyExists, KeyLimitReached, OpenRouterUnavailable) as error:
             return await _key_page(request, sync, pages, number, error=error)
         return pages.redirect(f"/keys/{number}", done="replaced")
@@ -123,11 +130,14 @@ class KeyPages(Controller):
         form: NamedDependency[Form],  # noqa: ARG002 -- it must be ours
         sync: NamedDependency[Sync],
         pages: NamedDependency[Pages],
+        clients: NamedDependency[Clients],
         max_api_keys_per_user: NamedDependency[int],
     ) -> Response[Any]:
         """It is not read until it is resumed."""
         change = register.Change(None, is_active=False, secret=None)
-        await register.change_key(sync, request.user.user_id, parse_id(key_id), change, max_api_keys_per_user)
+        await register.change_key(
+            sync, request.user.user_id, parse_id(key_id), change, max_api_keys_per_user, clients.of(request)
+        )
         return pages.redirect(f"/keys/{key_id}", done="paused")
 
     @post("/{key_id:str}/resume")
@@ -138,11 +148,14 @@ class KeyPages(Controller):
         form: NamedDependency[Form],  # noqa: ARG002 -- it must be ours
         sync: NamedDependency[Sync],
         pages: NamedDependency[Pages],
+        clients: NamedDependency[Clients],
         max_api_keys_per_user: NamedDependency[int],
     ) -> Response[Any]:
         """It is read at once, and then as before."""
         change = register.Change(None, is_active=True, secret=None)
-        await register.change_key(sync, request.user.user_id, parse_id(key_id), change, max_api_keys_per_user)
+        await register.change_key(
+            sync, request.user.user_id, parse_id(key_id), change, max_api_keys_per_user, clients.of(request)
+        )
         return pages.redirect(f"/keys/{key_id}", done="resumed")
 
     @post("/{key_id:str}/sync")
@@ -181,6 +194,7 @@ class KeyPages(Controller):
         request: SignedInRequest,
         form: NamedDependency[Form],
         sync: NamedDependency[Sync],
+        clients: NamedDependency[Clients],
         pages: NamedDependency[Pages],
     ) -> Response[Any]:
         """The secret for good; the history as was chosen."""
@@ -188,7 +202,9 @@ class KeyPages(Controller):
         if history not in {"keep", "delete"}:
             raise Invalid(("history", "must be chosen: keep it, or delete it too"))
         with_history = history == "delete"
-        await register.delete_key(sync.db, request.user.user_id, parse_id(key_id), with_history=with_history)
+        await register.delete_key(
+            sync.db, request.user.user_id, parse_id(key_id), with_history=with_history, client=clients.of(request)
+        )
         return pages.redirect("/keys", done="erased" if with_history else "deleted")
 
 

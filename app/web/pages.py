@@ -27,7 +27,7 @@ from app.web.sessions import Browsers
 
 TEMPLATES = Path(__file__).parent / "templates"
 GZIP_LEVEL = 6
-FILTERS = ("money", "exact_money", "digits", "count", "compact", "moment", "day", "month", "browser")
+FILTERS = ("money", "exact_money", "digits", "count", "compact", "moment", "day", "month", "browser", "event")
 
 HEADERS = {
     "Content-Security-Policy": (

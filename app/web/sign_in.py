@@ -10,14 +10,14 @@ from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
-from app.accounts import repository
+from app.accounts import repository, sessions
 from app.accounts.passwords import Passwords
 from app.accounts.register import is_open, register
 from app.accounts.structs import Credentials, Policy
 from app.accounts.verify import log_in
 from app.database import Database
 from app.errors import AppError, WrongPassword
-from app.requests import Clients, client_agent
+from app.requests import Clients
 from app.web.forms import ANY_FORM, OWN_FORM, Form
 from app.web.guards import SignedInRequest, VisitorRequest, find_visitor, require_own_page, require_session
 from app.web.pages import Pages
@@ -106,7 +106,7 @@ class SignInPages(Controller):
         following = form.get("next", "/")
         credentials = Credentials(form.get("email", ""), form.get("password", ""))
         try:
-            await register(db, passwords, policy, credentials, clients.network(request))
+            await register(db, passwords, policy, credentials, clients.of(request))
             cookie = await _open_session(request, db, passwords, policy, clients, pages, credentials)
         except AppError as error:
             return await _sign_up_page(request, db, policy, pages, following, credentials.email, error)
@@ -126,10 +126,11 @@ class SignOutPage(Controller):
         request: SignedInRequest,
         form: NamedDependency[Form],  # noqa: ARG002 -- it must be ours
         db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
         pages: NamedDependency[Pages],
     ) -> Response[Any]:
         """The session ends on the server, too."""
-        await repository.end_session(db, request.user.session_id, request.user.user_id)
+        await sessions.end_session(db, request.user.session_id, request.user, clients.of(request))
         return pages.farewell(request, "out")
 
 
@@ -143,14 +144,14 @@ async def _open_session(
     credentials: Credentials,
 ) -> Cookie:
     """The cookie of a new session; the one that the browser had before ends. Raises as `log_in`."""
-    user = await log_in(db, passwords, policy, credentials, clients.network(request))
+    client = clients.of(request)
+    user = await log_in(db, passwords, policy, credentials, client)
     secret = make_secret()
-    agent, address = client_agent(request), clients.address(request)
-    if await repository.create_browser_session(db, user, policy, digest(secret), address, agent) is None:
+    if await sessions.open_browser_session(db, user, policy, digest(secret), client) is None:
         raise WrongPassword
     earlier = await find_visitor(request)
     if earlier is not None:
-        await repository.end_session(db, earlier.session_id, earlier.user_id)
+        await sessions.end_session(db, earlier.session_id, earlier, client)
     return pages.browsers.cookie(request, secret, policy.session_lifetime)
 
 

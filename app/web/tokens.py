@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery
 from app.database import Database
 from app.errors import AppError, Invalid
 from app.names import clean_name
-from app.requests import parse_id
+from app.requests import Clients, parse_id
 from app.tokens import repository
 from app.tokens.repository import SentTwice
 from app.web.forms import OWN_FORM, Form
@@ -53,6 +53,7 @@ class TokenPages(Controller):
         request: SignedInRequest,
         form: NamedDependency[Form],
         db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
         pages: NamedDependency[Pages],
         max_api_tokens_per_user: NamedDependency[int],
     ) -> Response[Any]:
@@ -63,8 +64,9 @@ class TokenPages(Controller):
         """
         try:
             name, days = clean_name(form.get("name", "")), _lifetime(form.get("expires_in_days", ""))
+            form_id = _form_id(form.get("form_id", ""))
             created = await repository.create_token(
-                db, request.user.user_id, name, days, max_api_tokens_per_user, _form_id(form.get("form_id", ""))
+                db, request.user.user_id, name, days, max_api_tokens_per_user, form_id, clients.of(request)
             )
         except SentTwice:
             return pages.redirect("/tokens", done="sent-twice")
@@ -92,10 +94,11 @@ class TokenPages(Controller):
         request: SignedInRequest,
         form: NamedDependency[Form],  # noqa: ARG002 -- it must be ours
         db: NamedDependency[Database],
+        clients: NamedDependency[Clients],
         pages: NamedDependency[Pages],
     ) -> Response[Any]:
         """From now on."""
-        await repository.revoke_token(db, parse_id(token_id), request.user.user_id)
+        await repository.revoke_token(db, parse_id(token_id), request.user.user_id, clients.of(request))
         return pages.redirect("/tokens", done="revoked")
 
 

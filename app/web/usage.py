@@ -13,6 +13,7 @@ from litestar.params import FromQuery, QueryParameter
 from app.cursors import ByCell, Cursors
 from app.database import Database
 from app.pages import split_page
+from app.requests import Clients
 from app.stats import repository
 from app.stats.answers import UsageQuery, answer_usage
 from app.stats.export import place_of
@@ -110,10 +111,11 @@ class UsagePages(Controller):
         filters: NamedDependency[Filters],
         db: NamedDependency[Database],
         cursors: NamedDependency[Cursors],
+        clients: NamedDependency[Clients],
     ) -> Response[Any]:
         """The whole selection as CSV, as the API gives it."""
         query = UsageQuery(filters.selection(), "csv", None, None)
-        return await answer_usage(request, db, cursors, request.user.user_id, query, is_tagged=False)
+        return await answer_usage(request, db, cursors, request.user.user_id, query, client=clients.of(request))
 
 
 async def _sorted_table(db: Database, user_id: int, selected: Selected, order: Order, page: int) -> Table:

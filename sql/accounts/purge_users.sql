@@ -7,6 +7,7 @@ WHERE id IN (
     WHERE
         u.deleted_at IS NOT NULL
         AND NOT EXISTS (SELECT FROM sessions AS s WHERE s.user_id = u.id)
+        AND NOT EXISTS (SELECT FROM events AS e WHERE e.user_id = u.id)
         AND NOT EXISTS (SELECT FROM api_tokens AS t WHERE t.user_id = u.id)
         AND NOT EXISTS (SELECT FROM generations AS g WHERE g.user_id = u.id)
         AND NOT EXISTS (SELECT FROM usage_facts AS f WHERE f.user_id = u.id)

@@ -4,6 +4,8 @@
 -- $2 successor_hashes bytea[]
 -- $3 idle_lifetime interval
 -- $4 grace interval
+-- $5 client_address text
+-- $6 client_agent text
 
 -- a successor may have been derived under another of our keys than the first, while the keys are being changed;
 -- whoever waits for the row sees what the one before wrote, because all the state is in it
@@ -38,6 +40,12 @@ remembered AS (
     INSERT INTO refresh_tokens (token_hash, session_id)
     SELECT refresh_hash, id FROM decided WHERE revoked_at IS NULL
     ON CONFLICT (token_hash) DO NOTHING
+),
+
+-- in this statement, because the refusal that follows would undo a transaction
+noted AS (
+    INSERT INTO events (user_id, kind, client_address, client_agent, object_id)
+    SELECT user_id, 'refresh_token_reused', $5, $6, id FROM decided WHERE revoked_at IS NOT NULL
 )
 
 SELECT

@@ -2,6 +2,7 @@
 -- $1 key_id bigint
 -- $2 user_id bigint
 SELECT
+    k.name,
     k.kind,
     k.hash,
     k.workspaces,

@@ -520,3 +520,21 @@ async def test_key_that_cannot_be_decrypted_says_so(
     assert simulator.calls() == asked
     assert "decrypted" in (await shown(alice, second["id"]))["sync_error"]
     assert settings.encryption_keys[0] == SECRET
+
+
+async def test_what_happens_to_a_key_is_among_the_events_and_its_secret_is_not(alice: Person, account: Account) -> None:
+    old, new = account.add_key("old"), account.add_key("new")
+    entry = await adds(alice, old, "first name")
+    path = f"/api/keys/{entry['id']}"
+    assert (await alice.call("PATCH", path, json={"name": "second name"})).is_success
+    assert (await alice.call("PATCH", path, json={"key": new.secret})).is_success
+    assert_problem(await alice.post("/api/keys", {"name": "x", "key": new.secret}), 409)
+    assert (await alice.delete(path)).status_code == 204
+    answer = await alice.get("/api/events")
+    told = [(event["kind"], event["object_id"], event["object_name"]) for event in answer.json()]
+    assert told == [
+        ("key_removed", entry["id"], "second name"),
+        ("key_replaced", entry["id"], "second name"),
+        ("key_added", entry["id"], "first name"),
+    ]
+    assert not any(secret[8:] in answer.text for secret in (old.secret, new.secret))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from time import perf_counter
 from typing import Generic, TypeVar
 
 import msgspec
@@ -26,6 +27,10 @@ class Lanes(msgspec.Struct, frozen=True):
 ONE_LANE = Lanes()
 
 
+def _nobody(_: int, __: float) -> None:
+    """Wants to know."""
+
+
 class Batcher(Generic[Key, Answer]):
     """Turns many awaits into few calls of `send`.
 
@@ -37,9 +42,14 @@ class Batcher(Generic[Key, Answer]):
         self,
         send: Callable[[Mapping[Key, int]], Awaitable[Mapping[Key, Answer]]],
         lanes: Lanes = ONE_LANE,
+        observe: Callable[[int, float], None] = _nobody,
     ) -> None:
-        """`send` is told how many requests there are for each key, and answers for each."""
+        """`send` is told how many requests there are for each key, and answers for each.
+
+        `observe` is told of each call: how many requests shared it, and how many seconds it took.
+        """
         self._send = send
+        self._observe = observe
         self._batch_max = lanes.batch_max
         self._waiting_max = lanes.waiting_max
         self._free_lanes = lanes.count
@@ -98,6 +108,7 @@ class Batcher(Generic[Key, Answer]):
 
     async def _send_batch(self, batch: dict[Key, list[asyncio.Future[tuple[Answer, int]]]]) -> None:
         self._under_way |= batch.keys()
+        began = perf_counter()
         try:
             answers = await self._send({key: len(requests) for key, requests in batch.items()})
             for key, requests in batch.items():
@@ -112,3 +123,4 @@ class Batcher(Generic[Key, Answer]):
                 raise
         finally:
             self._under_way -= batch.keys()
+            self._observe(sum(map(len, batch.values())), perf_counter() - began)

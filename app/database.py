@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from time import perf_counter
 from types import NoneType
 from typing import Any, Generic, TypeVar
 
@@ -46,6 +47,22 @@ def sql_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "sql"
 
 
+class Watch:
+    """Is told what a pool goes through; this one does nothing about it."""
+
+    def on_open(self, size: int) -> None:
+        """So many connections at most."""
+
+    def on_acquire(self, seconds: float) -> None:
+        """A connection was taken from the pool, after a wait."""
+
+    def on_release(self) -> None:
+        """It is back."""
+
+    def on_failure(self, reason: str) -> None:
+        """Something ended in Unavailable."""
+
+
 class Database:
     """A pool of connections. Every wait has a bound and ends in Unavailable."""
 
@@ -55,9 +72,11 @@ class Database:
         self._pool_size = pool_size
         self._statement_cache_size = 0 if transaction_pooler else 1024
         self._pool: asyncpg.Pool | None = None
+        self.watch = Watch()
 
     async def open(self) -> None:
         """Creates the pool without connecting: the service starts, and says so, while its database is away."""
+        self.watch.on_open(self._pool_size)
         self._pool = await asyncpg.create_pool(
             self.url,
             min_size=0,
@@ -96,13 +115,21 @@ class Database:
         pool = self._pool
         if pool is None:
             raise Unavailable
+        began = perf_counter()
         try:
             connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
         except (*_NOT_NOW, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+            self.watch.on_failure("no_connection")
             raise Unavailable from error
+        self.watch.on_acquire(perf_counter() - began)
         try:
             yield connection
+        except Unavailable as error:
+            if isinstance(error.__cause__, _NOT_NOW):
+                self.watch.on_failure(_reason(error.__cause__))
+            raise
         finally:
+            self.watch.on_release()
             try:
                 await pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
             except _NOT_NOW:
@@ -130,6 +157,21 @@ class Database:
                 if isinstance(error, ValueError):
                     raise  # as in _call
                 raise Unavailable from error
+
+
+def _reason(error: BaseException) -> str:
+    """In a word, of everything that says "not now"."""
+    match error:
+        case asyncpg.QueryCanceledError():
+            return "statement_timeout"
+        case asyncpg.LockNotAvailableError():
+            return "lock_timeout"
+        case asyncpg.TransactionRollbackError():
+            return "deadlock"
+        case TimeoutError():
+            return "no_answer"
+        case _:
+            return "connection_lost"
 
 
 async def _keep_session(_: asyncpg.Connection) -> None:

@@ -32,6 +32,8 @@ from app.health import HealthController, Readiness
 from app.hygiene.controller import HygieneController
 from app.keys.controller import KeysController
 from app.keys.encryption import require_right_keys
+from app.metrics.controller import MetricsController
+from app.metrics.instruments import Metrics
 from app.public.sums import sum_usages
 from app.public.v1 import PublicController
 from app.requests import Clients, StrictJSON, check_request, query_parameters
@@ -81,13 +83,15 @@ def create_litestar(
     readiness: Readiness | None = None,
 ) -> Litestar:
     """The application inside the edge, with its routes; tests walk them."""
+    metrics = Metrics(settings.metrics_folder)
     db = db or create_database(settings)
-    sync = create_sync(settings, db)
+    db.watch = metrics.pool
+    sync = create_sync(settings, db, metrics.synced)
 
-    authorization = Authorization(db, settings.public_rate_limit, lanes)
+    authorization = Authorization(db, settings.public_rate_limit, lanes, metrics.batch("authorize"))
     reader = create_reader(settings, db)
-    totals = Batcher(partial(sum_usages, reader), lanes)
-    entries = Batcher(partial(tokens.find_tokens, db), lanes)
+    totals = Batcher(partial(sum_usages, reader), lanes, metrics.batch("sum_usage"))
+    entries = Batcher(partial(tokens.find_tokens, db), lanes, metrics.batch("find_token"))
     passwords = Passwords(min_length=settings.password_min_length)
     signer = Signer(settings.jwt_secrets)
     assets = Assets()
@@ -144,6 +148,7 @@ def create_litestar(
     app = Litestar(
         route_handlers=[
             HealthController,
+            MetricsController,
             PublicAuthController,
             AuthController,
             TokensController,
@@ -169,7 +174,9 @@ def create_litestar(
                 "authorization": authorization,
                 "totals": totals,
                 "entries": entries,
-                "traffic": Traffic(clients),
+                "traffic": Traffic(clients, metrics),
+                "metrics": metrics,
+                "metrics_token": settings.metrics_token,
             }
         ),
         dto=StrictJSON,

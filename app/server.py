@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -26,6 +28,7 @@ STOP_TIMEOUT_SECONDS = 20
 BACKLOG = 2048
 ENDING = signal.SIGUSR1  # to the workers: SIGTERM will follow
 PORT_PATIENCE_SECONDS = 5.0
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name
 
 
 def serve(settings: Settings, *, with_scheduler: bool = True) -> None:
@@ -40,7 +43,24 @@ def serve(settings: Settings, *, with_scheduler: bool = True) -> None:
     click.echo(f"OpenRouter Watcher listens on http://{host}:{settings.port}", err=True)
     # ignored until a worker listens for it, and by those that are only starting: they inherit this
     signal.signal(ENDING, signal.SIG_IGN)
-    _Server(
+    with _shared_folder(settings.workers):
+        _server(settings, with_scheduler=with_scheduler).serve()
+
+
+@contextmanager
+def _shared_folder(workers: int) -> Generator[None]:
+    """Where several workers keep their figures for `/metrics`, each start anew; one keeps them in its memory."""
+    os.environ.pop(METRICS_FOLDER, None)
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="openrouter-watcher-metrics-") as folder:
+        os.environ[METRICS_FOLDER] = folder  # workers read their settings from the environment
+        yield
+
+
+def _server(settings: Settings, *, with_scheduler: bool) -> _Server:
+    return _Server(
         "app.worker:application" if with_scheduler else "app.worker:application_without_scheduler",
         factory=True,
         interface=Interfaces.ASGI,
@@ -58,7 +78,7 @@ def serve(settings: Settings, *, with_scheduler: bool = True) -> None:
         log_level=LogLevels.warning,
         log_access=False,
         delay_seconds=settings.shutdown_delay_seconds,
-    ).serve()
+    )
 
 
 class _Server(MPServer):

@@ -29,6 +29,7 @@ LogFormat = Literal["auto", "json", "console"]
 
 JWT_SECRET_MIN_BYTES = 32
 PASSWORD_MIN_LENGTH_FLOOR = 8
+TOKEN_MIN_LENGTH = 16
 # what people put where they should have put a secret
 EXAMPLE_SECRETS = frozenset({b"0" * 32, b"change-me-change-me-change-me-now"})
 
@@ -63,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     login_limit: Limit | None = Limit(10, 900)
     login_client_limit: Limit | None = Limit(30, 900)
     registration_limit: Limit | None = Limit(20, 3600)
+    metrics_token: str | None = None
+    metrics_folder: Path | None = None
     event_retention: timedelta = timedelta(days=90)
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
@@ -123,6 +126,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         login_limit=login_limit,
         login_client_limit=login_client_limit,
         registration_limit=read("REGISTRATION_LIMIT", parse_limit, default.registration_limit),
+        metrics_token=read("METRICS_TOKEN", _token, default.metrics_token),
+        metrics_folder=read("PROMETHEUS_MULTIPROC_DIR", Path, default.metrics_folder),
         event_retention=read("EVENT_RETENTION_DAYS", _days(7, 3660), default.event_retention),
         log_level=read("LOG_LEVEL", _choice("debug", "info", "warning", "error"), default.log_level),
         log_format=read("LOG_FORMAT", _choice("auto", "json", "console"), default.log_format),
@@ -168,6 +173,12 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _days(low: int, high: int) -> Callable[[str], timedelta]:
     parse = _whole(low, high)
     return lambda text: timedelta(days=parse(text))
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch(rf"[!-~]{{{TOKEN_MIN_LENGTH},200}}", text, re.ASCII):
+        raise ValueError(f"must be {TOKEN_MIN_LENGTH} to 200 letters, digits and signs, without spaces")
+    return text
 
 
 def _choice(*choices: T) -> Callable[[str], T]:

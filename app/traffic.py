@@ -1,4 +1,4 @@
-"""What is told of each request, when its answer has ended? A line in the log."""
+"""What is told of each request, when its answer has ended? A line in the log, and the operator's figures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from app.metrics.instruments import Metrics
 from app.requests import Clients
 from app.responses import Answered
 
@@ -21,9 +22,10 @@ logger: FilteringBoundLogger = structlog.get_logger(__name__)
 class Traffic:
     """Tells of it: which route and never which address, so that nothing in a path or a query is written down."""
 
-    def __init__(self, clients: Clients) -> None:
-        """`clients` knows where requests come from."""
+    def __init__(self, clients: Clients, metrics: Metrics) -> None:
+        """`clients` knows where requests come from, `metrics` counts them."""
         self._clients = clients
+        self._metrics = metrics
         self._logger: FilteringBoundLogger = logger.bind()  # looked up once, not with each request
         self._tells_health = self._logger.is_enabled_for(logging.DEBUG)
 
@@ -31,6 +33,8 @@ class Traffic:
         """The fields are described in docs/operate.md."""
         scope: Any = answered.scope
         state, route = scope["state"], scope.get("path_template")
+        problem = state.get("problem")
+        self._metrics.answered(answered.method, route, answered.status, answered.seconds, problem)
         if route in HEALTH and not self._tells_health:
             return
         fields = {
@@ -47,6 +51,6 @@ class Traffic:
             fields["user_id"] = user.user_id
             if (token_id := getattr(user, "token_id", None)) is not None:
                 fields["token_id"] = token_id
-        if (problem := state.get("problem")) is not None:
+        if problem is not None:
             fields["problem"] = problem
         (self._logger.debug if route in HEALTH else self._logger.info)("answered", **fields)

@@ -161,6 +161,13 @@ PLAIN: dict[str, tuple[str, Any, dict[str, Any], list[str]]] = {
         {"100/hour": Limit(100, 3600), "5/2seconds": Limit(5, 2), "off": None},
         ["600", "0/minute", "-1/minute", "unlimited"],
     ),
+    "metrics_token": (
+        "METRICS_TOKEN",
+        None,
+        {"a-token-of-16-ch": "a-token-of-16-ch"},
+        ["short", "with a space in it", "ü" * 20],
+    ),
+    "metrics_folder": ("PROMETHEUS_MULTIPROC_DIR", None, {"/shared/x": Path("/shared/x")}, []),
     "event_retention": (
         "EVENT_RETENTION_DAYS",
         timedelta(days=90),

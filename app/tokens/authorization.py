@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -28,13 +28,13 @@ class Passage(msgspec.Struct, frozen=True):
 class Authorization:
     """Shares statements between the requests of a process. Nothing is remembered: each request has a verdict of its own."""
 
-    def __init__(self, db: Database, limit: Limit | None, lanes: Lanes) -> None:
-        """`limit`: of each token; None for no limit. `lanes`: what the requests of this process share."""
+    def __init__(self, db: Database, limit: Limit | None, lanes: Lanes, observe: Callable[[int, float], None]) -> None:
+        """`limit`: of each token; None for no limit. `lanes` and `observe`: as of a Batcher."""
         self.limit = limit
         self._db = db
-        self._batcher = Batcher(self._authorize, lanes)
+        self._batcher = Batcher(self._authorize, lanes, observe)
         # tokens whose meters another process holds, or somebody's open transaction: nobody else waits for them
-        self._waiting = Batcher(self._authorize_waiting, WAITING_LANES)
+        self._waiting = Batcher(self._authorize_waiting, WAITING_LANES, observe)
 
     async def authorize(self, digest: bytes) -> Passage:
         """The verdict on one request, which is counted unless its quota is exhausted. Raises Unauthenticated, Unavailable."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -25,6 +25,10 @@ LEASE_SECONDS = 60.0
 JITTER = 0.1  # of the interval, to both sides
 
 
+def nobody(_: str, __: float) -> None:
+    """Wants to know."""
+
+
 class Sync(msgspec.Struct, frozen=True):
     """What reading keys takes. `places` bounds how much of the pool it takes from everybody else."""
 
@@ -33,6 +37,9 @@ class Sync(msgspec.Struct, frozen=True):
     openrouter: OpenRouter
     interval_seconds: float
     places: asyncio.Semaphore
+    observe: Callable[[str, float], None] = (
+        nobody  # told of each key that was read: how it ended, and after how many seconds
+    )
 
     async def claim_due(self, limit: int) -> list[Claim]:
         """Up to so many keys that are due, for this process alone."""

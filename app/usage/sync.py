@@ -69,7 +69,10 @@ async def sync_claimed(sync: Sync, claim: Claim) -> SyncReport:
         renewal.cancel()
         with suppress(asyncio.CancelledError):
             await renewal
-    return SyncReport(started_at, datetime.now(UTC), rows, status)
+    finished_at = datetime.now(UTC)
+    sync.observe(status, (finished_at - started_at).total_seconds())
+    logger.info("key read", key_id=claim.key_id, user_id=claim.user_id, status=status, rows=rows)
+    return SyncReport(started_at, finished_at, rows, status)
 
 
 async def _read(sync: Sync, claim: Claim) -> int:

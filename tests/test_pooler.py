@@ -7,6 +7,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 import asyncpg
+import httpx
 import msgspec
 import pytest
 
@@ -33,10 +34,16 @@ async def test_service_shares_few_connections_through_a_pooler_in_transaction_mo
                 for name in ("alice", "bob")
             ]
             tokens = [(await person.creates_token())["token"] for person in people * 2]
+            places = asyncio.Semaphore(40)
+
+            async def get(app: httpx.AsyncClient, path: str, token: str) -> httpx.Response:
+                async with places:
+                    return await app.get(f"/api/v1/{path}", headers=bearer(token))
+
             # two applications, whose statements take turns on the pooler's connections
             answers = await asyncio.gather(
                 *(
-                    app.get(f"/api/v1/{path}", headers=bearer(token))
+                    get(app, path, token)
                     for _ in range(10)
                     for path in ("stats", "usage", "keys", "token", "metrics")
                     for token in tokens

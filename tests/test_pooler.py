@@ -34,7 +34,7 @@ async def test_service_shares_few_connections_through_a_pooler_in_transaction_mo
                 for name in ("alice", "bob")
             ]
             tokens = [(await person.creates_token())["token"] for person in people * 2]
-            places = asyncio.Semaphore(40)
+            places = asyncio.Semaphore(10)
 
             async def get(app: httpx.AsyncClient, path: str, token: str) -> httpx.Response:
                 async with places:

@@ -115,8 +115,10 @@ async def test_requests_are_counted_over_all_processes(served: Served) -> None:
 
 async def test_batches_the_pool_and_the_reading_are_told(served: Served) -> None:
     samples = await scraped(served.client)
-    assert value(samples, "watcher_batch_size_sum", statement="authorize") == 40
-    assert 1 <= value(samples, "watcher_batch_size_count", statement="authorize") <= 40
+    # what one worker holds the other asks for again
+    asked = value(samples, "watcher_batch_size_sum", statement="authorize")
+    assert 40 <= asked < 80
+    assert 1 <= value(samples, "watcher_batch_size_count", statement="authorize") <= asked
     assert value(samples, "watcher_batch_duration_seconds_count", statement="authorize") >= 1
     assert value(samples, "watcher_pool_wait_seconds_count") > 10
     assert value(samples, "watcher_pool_connections_max") == WORKERS * 10

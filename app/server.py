@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -31,8 +31,15 @@ PORT_PATIENCE_SECONDS = 5.0
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name
 
 
-def serve(settings: Settings, *, with_scheduler: bool = True) -> None:
-    """Serves until SIGTERM or SIGINT, then finishes what is under way.
+def tell(url: str) -> None:
+    """Where it is, to whoever watches."""
+    click.echo(f"OpenRouter Watcher listens on {url}", err=True)
+
+
+def serve(
+    settings: Settings, application: str = "app.worker:application", announce: Callable[[str], None] = tell
+) -> None:
+    """Serves what that factory makes until SIGTERM or SIGINT, then finishes what is under way.
 
     Raises OperatorError when the port is taken.
     """
@@ -40,11 +47,11 @@ def serve(settings: Settings, *, with_scheduler: bool = True) -> None:
     if not Assets().are_complete:
         click.echo("The dashboard's files are not there: run `make assets`. Everything else works without.", err=True)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    click.echo(f"OpenRouter Watcher listens on http://{host}:{settings.port}", err=True)
+    announce(f"http://{host}:{settings.port}")
     # ignored until a worker listens for it, and by those that are only starting: they inherit this
     signal.signal(ENDING, signal.SIG_IGN)
     with _shared_folder(settings.workers):
-        _server(settings, with_scheduler=with_scheduler).serve()
+        _server(settings, application).serve()
 
 
 @contextmanager
@@ -59,9 +66,9 @@ def _shared_folder(workers: int) -> Generator[None]:
         yield
 
 
-def _server(settings: Settings, *, with_scheduler: bool) -> _Server:
+def _server(settings: Settings, application: str) -> _Server:
     return _Server(
-        "app.worker:application" if with_scheduler else "app.worker:application_without_scheduler",
+        application,
         factory=True,
         interface=Interfaces.ASGI,
         address=settings.host,

@@ -21,7 +21,7 @@ def run() -> None:
 
     Without DATABASE_URL it starts a PostgreSQL of its own in DATA_DIR first.
     """
-    _serve(with_scheduler=True)
+    _serve("app.worker:application")
 
 
 @click.command(cls=Command)
@@ -30,16 +30,21 @@ def serve() -> None:
 
     As `run`, but keys are read and what has had its time is removed by `scheduler`, in a process or on a host of its own.
     """
-    _serve(with_scheduler=False)
+    _serve("app.worker:application_without_scheduler")
 
 
-def _serve(*, with_scheduler: bool) -> None:
+def _serve(application: str) -> None:
     from app import server  # noqa: PLC0415 -- the scheduler needs no server
 
     settings = load_settings()
     with embedded_server(settings):
         asyncio.run(_prepare(settings))
-        server.serve(settings, with_scheduler=with_scheduler)
+        server.serve(settings, application, _announce)
+
+
+def _announce(url: str) -> None:
+    answer({"url": url})
+    note(f"OpenRouter Watcher listens on {url}")
 
 
 @click.command(cls=Command)
@@ -53,6 +58,7 @@ def scheduler() -> None:
 
     with beside_the_service() as settings:
         asyncio.run(_prepare(settings))
+        answer({"sync_interval_minutes": settings.sync_interval_minutes})
         note(f"OpenRouter keys are read every {settings.sync_interval_minutes} minutes")
         asyncio.run(scheduling.run(create_sync(settings, create_database(settings)), settings.event_retention))
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from app.commands.answers import Command
+from app.commands.answers import Command, answer
 from app.simulator import run as simulator
 
 
@@ -21,4 +21,4 @@ def simulate_openrouter(port: int, seed: int, keys: int, days: int, now: datetim
 
     Its keys are printed.
     """
-    simulator.run(port, seed, keys, days, now and now.replace(tzinfo=UTC))
+    simulator.run(port, seed, keys, days, now and now.replace(tzinfo=UTC), answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Generator
@@ -66,3 +67,28 @@ def test_simulator_is_started_and_moved_by_hand(started: tuple[subprocess.Popen[
         ):
             assert http.post(control + path, json=body).status_code == 400
         assert http.get(f"{control}/world", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_programs_are_told_where_it_is_in_json() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "app",
+        "simulate-openrouter",
+        "--port",
+        "0",
+        "--keys",
+        "1",
+        "--days",
+        "1",
+        "--json",
+    ]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        assert process.stdout
+        told = json.loads(process.stdout.readline())
+        key, admin = told["keys"]
+        assert (key["kind"], admin["kind"]) == ("inference", "management")
+        headers = {"Authorization": f"Bearer {key['key']}"}
+        assert httpx.get(f"{told['openrouter_base_url']}/key", headers=headers, trust_env=False).status_code == 200
+        process.terminate()
+        assert process.wait(STOP_SECONDS) == 0

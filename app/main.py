@@ -34,6 +34,7 @@ from app.keys.controller import KeysController
 from app.keys.encryption import require_right_keys
 from app.metrics.controller import MetricsController
 from app.metrics.instruments import Metrics
+from app.public.shortcut import Selections, Shortcut
 from app.public.sums import sum_usages
 from app.public.v1 import PublicController
 from app.requests import Clients, StrictJSON, check_request, query_parameters
@@ -71,7 +72,9 @@ def create_app(
     `db`: another pool than the one that the settings speak of. `readiness`: through which it learns that it is to end.
     """
     app = create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db, readiness=readiness)
-    return Edge(app, app.state.traffic)
+    state = app.state
+    shortcut = Shortcut(app, state.selections, state.authorization, state.totals, state.entries)
+    return Edge(shortcut, state.traffic)
 
 
 def create_litestar(
@@ -173,6 +176,7 @@ def create_litestar(
                 "pages": pages,
                 "authorization": authorization,
                 "totals": totals,
+                "selections": Selections(),
                 "entries": entries,
                 "traffic": Traffic(clients, metrics),
                 "metrics": metrics,

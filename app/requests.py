@@ -52,9 +52,9 @@ def parse_id_parameter(name: str, text: str) -> int:
         raise Invalid((name, "must be an id")) from None
 
 
-def bearer(connection: AnyConnection) -> str:
+def bearer(scope: Scope) -> str:
     """The credential of `Authorization: Bearer …`. Raises Unauthenticated."""
-    headers = header_values(connection, b"authorization")
+    headers = header_values(scope, b"authorization")
     if not headers:
         raise Unauthenticated
     if len(headers) > 1 or not (match := _BEARER.fullmatch(headers[0])):
@@ -63,12 +63,8 @@ def bearer(connection: AnyConnection) -> str:
     return match[1]
 
 
-def header_values(connection: AnyConnection, name: bytes) -> list[str]:
+def header_values(scope: Scope, name: bytes) -> list[str]:
     """All of one name (in lower case), without making the framework's mapping of all headers for it."""
-    return _values(connection.scope, name)
-
-
-def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for found, value in scope["headers"] if found == name]
 
 
@@ -92,7 +88,7 @@ class Clients:
         address = client[0] if (client := scope.get("client")) else ""
         if not self._trusted:
             return _normal_address(address)
-        hops = [hop.strip() for header in _values(scope, b"x-forwarded-for") for hop in header.split(",")]
+        hops = [hop.strip() for header in header_values(scope, b"x-forwarded-for") for hop in header.split(",")]
         while hops and self._is_trusted(address):
             hop = hops.pop()
             if _parse_address(hop) is None:

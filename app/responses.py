@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
@@ -65,18 +65,17 @@ class JSONResponse(Response[T], Generic[T]):
             more: Any = {"headers": headers, "media_type": media_type, "status_code": status_code, **others}
             return super().to_asgi_response(app, request, **more)
         status, kind = self.status_code or status_code or HTTP_200_OK, self.media_type or media_type or MediaType.JSON
-        body = self.render(self.content, kind)
-        named = {**(headers or {}), **self.headers}
-        encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
-        if status not in {HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED}:
-            encoded += [(b"content-type", kind.encode("latin-1")), (b"content-length", b"%d" % len(body))]
-        return _WholeResponse(status, encoded, body)
+        return WholeResponse(status, {**(headers or {}), **self.headers}, self.render(self.content, kind), kind)
 
 
-class _WholeResponse(ASGIResponse):
+class WholeResponse(ASGIResponse):
     """Is sent as it is."""
 
-    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def __init__(self, status: int, named: Mapping[str, str], body: bytes, media_type: str = MediaType.JSON) -> None:
+        """`named`: the headers, but for those that describe the body."""
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
+        if status not in {HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED}:
+            headers += [(b"content-type", media_type.encode("latin-1")), (b"content-length", b"%d" % len(body))]
         self._start: Any = {"type": "http.response.start", "status": status, "headers": headers}
         self._body: Any = {"type": "http.response.body", "body": body, "more_body": False}
 
@@ -89,6 +88,12 @@ def problem_response(request: Request[Any, Any, State], error: AppError) -> Resp
     """An error of ours as RFC 9457 wants it."""
     note_problem(request.scope, error)
     return JSONResponse(error.problem(), status_code=error.status, media_type=PROBLEM_JSON, headers=error.headers)
+
+
+def problem_answer(scope: Scope, error: AppError) -> WholeResponse:
+    """The same, ready to be sent."""
+    note_problem(scope, error)
+    return WholeResponse(error.status, error.headers, encode(error.problem()), PROBLEM_JSON)
 
 
 def note_problem(scope: Scope, error: AppError) -> None:

@@ -63,12 +63,12 @@ def test_what_cannot_be_an_id_is_invalid_in_a_query(text: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "BeArEr"])
 def test_bearer_credential_is_read_whatever_the_scheme_s_case(scheme: str) -> None:
-    assert bearer(connection(("authorization", f"{scheme} or_api_Abc.~-_+/="))) == "or_api_Abc.~-_+/="
+    assert bearer(connection(("authorization", f"{scheme} or_api_Abc.~-_+/=")).scope) == "or_api_Abc.~-_+/="
 
 
 def refusal(*headers: tuple[str, str | bytes]) -> Unauthenticated:
     with pytest.raises(Unauthenticated) as caught:
-        bearer(connection(*headers))
+        bearer(connection(*headers).scope)
     return caught.value
 
 

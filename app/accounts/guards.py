@@ -20,5 +20,5 @@ async def require_caller(connection: ASGIConnection[Any, Any, Any, Any], _: Base
     """Lets live sessions of live users through, as `request.user`. The database is asked each time: nothing is cached."""
     if connection.scope.get("method") == "OPTIONS":
         return  # says which methods there are, and nothing else
-    claims = connection.app.state.signer.read(bearer(connection))
+    claims = connection.app.state.signer.read(bearer(connection.scope))
     connection.scope["user"] = await repository.find_caller(connection.app.state.db, claims.session_id, claims.user_id)

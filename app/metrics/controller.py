@@ -34,8 +34,8 @@ async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], _: Ba
     if connection.scope.get("method") == "OPTIONS":
         return  # says which methods there are, and nothing else
     token: str | None = connection.app.state.metrics_token
-    if token is not None and header_values(connection, b"authorization"):
-        if not hmac.compare_digest(bearer(connection).encode(), token.encode()):
+    if token is not None and header_values(connection.scope, b"authorization"):
+        if not hmac.compare_digest(bearer(connection.scope).encode(), token.encode()):
             raise Unauthenticated(credential_sent=True)
     elif not is_from_here(connection):
         raise NotForYou if token is None else Unauthenticated
@@ -48,7 +48,7 @@ def is_from_here(connection: AnyConnection) -> bool:
         is_loopback = client is not None and ip_address(client.host).is_loopback
     except ValueError:
         return False
-    return is_loopback and not any(header_values(connection, name) for name in FORWARDING)
+    return is_loopback and not any(header_values(connection.scope, name) for name in FORWARDING)
 
 
 class MetricsController(Controller):

@@ -17,8 +17,9 @@ from app.etags import make_etag
 from app.keys import repository as keys
 from app.keys.structs import KeyEntry
 from app.pages import link_to_next, split_page
+from app.public.answers import find_calling_token, find_stats, tag_of_stats
 from app.public.metrics import CONTENT_TYPE, exposition
-from app.public.structs import CallingToken, KeysPage, PublicKey, RateLimit
+from app.public.structs import CallingToken, KeysPage, PublicKey
 from app.replica import Reader
 from app.responses import JSONResponse, problems
 from app.routing import get
@@ -32,10 +33,8 @@ from app.stats.answers import (
     is_conditional,
     is_known,
     not_modified,
-    tag_of,
     tagged,
 )
-from app.stats.overview import stats_of
 from app.stats.parameters import SELECTION, Format
 from app.stats.selection import Selection
 from app.stats.structs import KeyModelFigures, Stats, UsagePage
@@ -70,11 +69,11 @@ class PublicController(Controller):
         user_id, state = request.user.user_id, request.app.state
         if is_conditional(request):
             selected = await _reader(request).read(lambda db: stats.find_selection(db, user_id, selection))
-            if is_known(request, etag := tag_of(user_id, selected, "stats", selection)):
+            if is_known(request, etag := tag_of_stats(user_id, selected, selection)):
                 return not_modified(etag)
-        totals, _ = await state.totals.ask((user_id, selection))
-        keys.require(selection.key_id, is_own=totals.is_own_key)
-        return JSONResponse(stats_of(totals), headers=tagged(tag_of(user_id, totals, "stats", selection)))
+        answer, headers = await find_stats(state.totals, user_id, selection)
+        state.selections.learn(request.scope["query_string"], selection)
+        return JSONResponse(answer, headers=headers)
 
     @get(
         "/usage",
@@ -150,12 +149,7 @@ class PublicController(Controller):
     async def get_token(self, request: BearerRequest) -> CallingToken:
         """As its owner sees it in the list, this request counted."""
         state = request.app.state
-        entry, _ = await state.entries.ask((request.user.token_id, request.user.user_id))
-        if entry is None:
-            raise Unauthenticated(credential_sent=True)  # purged since the guard looked
-        limit = state.authorization.limit
-        rate_limit = limit and RateLimit(limit.count, limit.window_seconds)
-        return CallingToken(**msgspec.structs.asdict(entry), rate_limit=rate_limit)
+        return await find_calling_token(state.entries, request.user, state.authorization.limit)
 
 
 def _reader(request: BearerRequest) -> Reader:

@@ -74,12 +74,12 @@ def tagged(etag: str) -> dict[str, str]:
 
 def is_conditional(request: Request[Any, Any, Any]) -> bool:
     """Whether the client has an earlier answer."""
-    return bool(header_values(request, IF_NONE_MATCH))
+    return bool(header_values(request.scope, IF_NONE_MATCH))
 
 
 def is_known(request: Request[Any, Any, Any], etag: str) -> bool:
     """Whether the client has this answer already."""
-    return matches(", ".join(header_values(request, IF_NONE_MATCH)), etag)
+    return matches(", ".join(header_values(request.scope, IF_NONE_MATCH)), etag)
 
 
 def not_modified(etag: str) -> Response[Any]:

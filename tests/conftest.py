@@ -1,4 +1,4 @@
-"""The real database for every test: a template is migrated once, each test gets a clone of it."""
+"""The real database for every test, and the application on it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -33,6 +32,7 @@ from app.simulator.server import Simulator, serving
 from app.simulator.world import Account, World
 from tests import pooler
 from tests.cast import PASSWORD, Person
+from tests.databases import Databases
 from tests.web.chromium import lacking
 
 # applications inside the tests' own process say only what went wrong
@@ -42,25 +42,7 @@ SECRET = bytes(range(32))
 # a server whose data nobody will miss
 MEMORY_FOLDER_MIN_BYTES = 4 * 1024**3
 FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 300")
-# the settings of a role in a database do not come with a copy of it
-COPY_SETTINGS = """
-    DO $$
-    DECLARE
-        setting text;
-    BEGIN
-        FOR setting IN
-            SELECT replace(unnest(setconfig), '=', ' = ''') || ''''
-            FROM pg_db_role_setting AS kept
-            INNER JOIN pg_database AS template ON template.oid = kept.setdatabase
-            WHERE template.datname = '{template}'
-        LOOP
-            EXECUTE 'ALTER ROLE CURRENT_USER IN DATABASE "{name}" SET ' || setting;
-        END LOOP;
-    END
-    $$
-"""
-_administrators: dict[str, asyncpg.Connection] = {}
-_administration = asyncio.Lock()
+_databases: dict[str, Databases] = {}
 
 
 @pytest.fixture(scope="session")
@@ -119,23 +101,15 @@ async def admin(server_url: str) -> AsyncGenerator[asyncpg.Connection]:
 @asynccontextmanager
 async def new_database(server_url: str, template: str = "template0") -> AsyncGenerator[str]:
     """A database that lives as long as the block."""
-    name = f"test_{uuid4().hex}"
-    # the default strategy writes every page to the log too
-    await _administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
-    await _administer(server_url, COPY_SETTINGS.format(template=template, name=name))
-    try:
-        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    finally:
-        await _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    async with databases(server_url).new(template) as url:
+        yield url
 
 
-async def _administer(server_url: str, command: str) -> None:
-    """On a connection that stays: most of the time of a short command is the way to it."""
-    async with _administration:
-        connection = _administrators.get(server_url)
-        if connection is None or connection.is_closed():
-            connection = _administrators[server_url] = await asyncpg.connect(server_url)
-        await connection.execute(command)
+def databases(server_url: str) -> Databases:
+    """Of that server."""
+    if server_url not in _databases:
+        _databases[server_url] = Databases(server_url)
+    return _databases[server_url]
 
 
 @pytest.fixture(scope="session")
@@ -156,7 +130,7 @@ async def empty_database_url(server_url: str) -> AsyncGenerator[str]:
 @pytest.fixture
 async def database_url(server_url: str, template: str) -> AsyncGenerator[str]:
     """A database of the test's own, migrated and empty."""
-    async with new_database(server_url, template) as url:
+    async with databases(server_url).lent(template) as url:
         yield url
 
 
@@ -206,8 +180,7 @@ class _Apps:
         idle = self._idle.pop(kind, [])
         if idle:
             app, db, stack = idle.pop()
-            db.url = settings.database_url or ""
-            await db.open()
+            await _moves(db, settings.database_url or "")
         else:
             stack = AsyncExitStack()
             db = create_database(settings)
@@ -217,7 +190,6 @@ class _Apps:
         try:
             yield app
         finally:
-            await db.close()
             self._idle.setdefault(kind, []).append((app, db, stack))
             while sum(map(len, self._idle.values())) > self.KEPT_MAX:
                 await self._end_oldest()
@@ -233,6 +205,14 @@ class _Apps:
             await stack.aclose()
 
 
+async def _moves(db: Database, url: str) -> None:
+    """To another database, unless it is there already."""
+    if db.url != url:
+        await db.close()
+        db.url = url
+        await db.open()
+
+
 _apps = _Apps()
 
 
@@ -241,8 +221,8 @@ async def _ends() -> AsyncGenerator[None]:
     """What stays between tests ends with them."""
     yield
     await _apps.close()
-    for connection in _administrators.values():
-        connection.terminate()  # its server may be gone by now
+    for served in _databases.values():
+        await served.close()
 
 
 @asynccontextmanager

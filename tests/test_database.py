@@ -17,7 +17,7 @@ from app.accounts.structs import StoredUser
 from app.database import Database, Query
 from app.errors import Unavailable
 from app.settings import Settings
-from tests.conftest import running_app
+from tests.conftest import new_database, running_app
 from tests.locks import bound, waiting_backend
 
 check_any_user = Query("accounts/check_any_user", bool)
@@ -29,6 +29,13 @@ AWAY = {
     "nothing listens": "postgresql://nobody@127.0.0.1:1/nothing",
     "no socket": "postgresql://nobody@/nothing?host=/nonexistent",
 }
+
+
+@pytest.fixture
+async def database_url(server_url: str, template: str) -> AsyncGenerator[str]:
+    """Of the test's own: in one that served others, their applications still have connections."""
+    async with new_database(server_url, template) as url:
+        yield url
 
 
 @asynccontextmanager

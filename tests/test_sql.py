@@ -95,6 +95,7 @@ def code_of(name: str) -> str:
 async def migrated(server_url: str, template: str) -> AsyncGenerator[asyncpg.Connection]:
     """One database for all files: nothing is executed but what temporary tables need."""
     async with new_database(server_url, template) as url, admin(url) as connection:
+        await connection.execute("SET idle_in_transaction_session_timeout = 0")  # not every test here asks it something
         transaction = connection.transaction()
         await transaction.start()
         # statements on a temporary table can only be prepared where it is

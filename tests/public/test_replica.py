@@ -8,58 +8,23 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import asyncpg
 import httpx
 import msgspec
-import psutil
 import pytest
 
 from app import embedded, migrate
 from app.replica import PATIENCE_SECONDS, PROBE_TIMEOUT_SECONDS, REST_SECONDS
 from tests.cast import Person, bearer
 from tests.conftest import FAST, SECRET, quiet_settings, running_app
+from tests.standby import Standby, allow_replication, running_standby
 from tests.usage.exports import export, imports
 
 STATS = "/api/v1/stats?days=3660"
 PATHS = (STATS, "/api/v1/usage?days=3660", "/api/v1/keys", "/api/v1/metrics")
 BOUND_SECONDS = PATIENCE_SECONDS + PROBE_TIMEOUT_SECONDS + 1
-
-
-class Replica(msgspec.Struct):
-    """A standby of an embedded server, made by pg_basebackup and fed by streaming."""
-
-    server: embedded._Server
-    folder: Path
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://{embedded.ROLE}@/{embedded.DATABASE}?host={quote(str(self.folder.parent), safe='')}"
-
-    def start(self) -> None:
-        options = f"-c unix_socket_directories={self.folder.parent}"
-        done = self.server._run("pg_ctl", "start", "-w", "-s", "-D", self.folder, "-l", self.log, "-o", options)
-        assert done.returncode == 0, done.stdout + self.log.read_text()
-
-    def stop(self) -> None:
-        self.server._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", self.folder)
-
-    @contextmanager
-    def silent(self) -> Generator[None]:
-        """All its processes stand still; its socket goes on taking connections that nobody answers."""
-        postmaster = psutil.Process(int((self.folder / "postmaster.pid").read_text().split("\n")[0]))
-        processes = [postmaster, *postmaster.children()]
-        for process in processes:
-            process.suspend()
-        try:
-            yield
-        finally:
-            for process in processes:
-                process.resume()
 
 
 @pytest.fixture
@@ -86,20 +51,10 @@ async def primary(place: embedded.Place) -> AsyncGenerator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def replica(place: embedded.Place, primary: asyncpg.Connection) -> AsyncGenerator[Replica]:
-    with (place.cluster / "pg_hba.conf").open("a") as rules:
-        rules.write(f"local replication {embedded.ROLE} peer map=service\n")
-    await primary.execute("SELECT pg_reload_conf()")
-    server = embedded._Server(place)
-    made = Replica(server, place.folder / "replica" / "data", place.folder / "replica.log")
-    source = ("-h", place.sockets, "-U", embedded.ROLE)
-    done = server._run("pg_basebackup", "-D", made.folder, "-R", "-X", "stream", "-c", "fast", *source)
-    assert done.returncode == 0, done.stdout
-    made.start()
-    try:
-        yield made
-    finally:
-        made.stop()
+async def replica(place: embedded.Place, primary: asyncpg.Connection) -> AsyncGenerator[Standby]:
+    await allow_replication(place, primary)
+    with running_standby(place) as standby:
+        yield standby
 
 
 class Lagging(msgspec.Struct):
@@ -151,7 +106,7 @@ class Lagging(msgspec.Struct):
 
 @pytest.fixture
 async def lagging(
-    place: embedded.Place, primary: asyncpg.Connection, replica: Replica, password_hash: str
+    place: embedded.Place, primary: asyncpg.Connection, replica: Standby, password_hash: str
 ) -> AsyncGenerator[Lagging]:
     settings = msgspec.structs.replace(quiet_settings(place.url), database_replica_url=replica.url)
     async with running_app(settings) as client:
@@ -164,7 +119,7 @@ async def lagging(
         await lagging.standby.close()
 
 
-async def test_reads_of_programs_follow_the_replica_and_outlive_it(lagging: Lagging, replica: Replica) -> None:
+async def test_reads_of_programs_follow_the_replica_and_outlive_it(lagging: Lagging, replica: Standby) -> None:
     """One story, because two servers are dear to start."""
     await assert_old_figures_keep_their_old_tags(lagging)
 

@@ -17,11 +17,12 @@ Answer = TypeVar("Answer")
 
 
 class Lanes(msgspec.Struct, frozen=True):
-    """How many calls at once, how many keys in each, and how many requests wait for them at most."""
+    """How many calls at once, how many keys in each, how many requests wait for them at most, and how long for one that fails."""
 
     count: int = 1
     batch_max: int = 500
     waiting_max: int = 2000
+    patience_seconds: float = 3.0
 
 
 ONE_LANE = Lanes()
@@ -35,7 +36,8 @@ class Batcher(Generic[Key, Answer]):
     """Turns many awaits into few calls of `send`.
 
     A request that comes alone goes at once. Requests with the same key go as one, and never in two calls at the same time. What
-    fails, fails for those of its call only. A request that is given up leaves the line, or its answer goes nowhere.
+    fails, fails for those of its call only; what fails after long silence, for those in line too, who would wait as long once
+    more. A request that is given up leaves the line, or its answer goes nowhere.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Batcher(Generic[Key, Answer]):
         self._observe = observe
         self._batch_max = lanes.batch_max
         self._waiting_max = lanes.waiting_max
+        self._patience_seconds = lanes.patience_seconds
         self._free_lanes = lanes.count
         self._waiting = 0
         self._line: dict[Key, list[asyncio.Future[tuple[Answer, int]]]] = {}
@@ -106,6 +109,11 @@ class Batcher(Generic[Key, Answer]):
                 batch[key] = staying
         return batch
 
+    def _empty_line(self) -> list[list[asyncio.Future[tuple[Answer, int]]]]:
+        """Everybody's who waits."""
+        waiting, self._line, self._waiting = [*self._line.values()], {}, 0
+        return waiting
+
     async def _send_batch(self, batch: dict[Key, list[asyncio.Future[tuple[Answer, int]]]]) -> None:
         self._under_way |= batch.keys()
         began = perf_counter()
@@ -117,7 +125,11 @@ class Batcher(Generic[Key, Answer]):
                         request.set_result((answers[key], rank))
         except BaseException as error:
             reason = error if isinstance(error, Exception) else Unavailable()  # the loop is being stopped
-            for request in (request for requests in batch.values() for request in requests if not request.done()):
+            refused = [
+                *batch.values(),
+                *(self._empty_line() if perf_counter() - began >= self._patience_seconds else ()),
+            ]
+            for request in (request for requests in refused for request in requests if not request.done()):
                 request.set_exception(reason)
             if reason is not error:
                 raise

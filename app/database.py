@@ -22,7 +22,7 @@ Connection = asyncpg.Connection | PoolConnectionProxy
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 2.0
-COMMAND_TIMEOUT_SECONDS = 10.0  # above the role's statement_timeout: the last resort when the network swallows packets
+COMMAND_TIMEOUT_SECONDS = 6.0  # above the role's statement_timeout: the last resort when the network swallows packets
 RELEASE_TIMEOUT_SECONDS = 2.0
 
 # Everything that says "not now" rather than "never".

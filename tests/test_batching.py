@@ -146,6 +146,23 @@ async def test_failure_is_that_of_its_own_call_and_the_next_works(statement: Sta
     assert await asyncio.gather(*second) == [("A", 0), ("C", 0)]
 
 
+async def test_failure_after_long_silence_is_that_of_everybody_in_line(statement: Statement) -> None:
+    """They would wait as long again, and the last of them many times as long."""
+    batcher = Batcher(statement.send, Lanes(patience_seconds=0))
+    requests = ask(batcher, "ab")
+    await settle()
+    requests += ask(batcher, "abc")
+    await settle()
+    statement.end(0, Unavailable())
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * 5
+    assert len(statement.calls) == 1
+    [next_one] = ask(batcher, "a")
+    await settle()
+    statement.end(1)
+    assert await next_one == ("A", 0)
+
+
 async def test_answer_that_lacks_a_key_fails_and_hangs_nobody() -> None:
     async def forgetful(_: Mapping[str, int]) -> dict[str, str]:
         return {"a": "A"}

@@ -73,13 +73,13 @@ def _container(stack: ExitStack) -> str | None:
 
 
 def _embedded(stack: ExitStack) -> str:
-    folder = Path(tempfile.mkdtemp(prefix="watcher-tests-", dir=_memory_folder()))
+    folder = Path(tempfile.mkdtemp(prefix="watcher-tests-", dir=memory_folder()))
     folder.chmod(0o711)  # as root the server runs under another user
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     return stack.enter_context(embedded.running(folder, settings=FAST)).url
 
 
-def _memory_folder() -> str | None:
+def memory_folder() -> str | None:
     """Where making a database's thousand files costs a tenth of the time; None where there is no such place, or a small one."""
     folder = Path("/dev/shm")  # noqa: S108 -- what is made in there gets a name of its own
     is_roomy = (

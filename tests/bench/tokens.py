@@ -97,7 +97,7 @@ async def bench(seconds: int) -> AsyncGenerator[Bench]:
         connection = await asyncpg.connect(place.url)
         await connection.execute("CREATE EXTENSION pg_stat_statements")
         await fill(connection, STORE)
-        tokens = await _create_tokens(connection)
+        tokens = await create_tokens(connection)
         files = {"walked": folder / "walked", "hot": folder / "hot"}
         files["walked"].write_text("\n".join(tokens))
         files["hot"].write_text(tokens[0])
@@ -111,7 +111,7 @@ async def bench(seconds: int) -> AsyncGenerator[Bench]:
         await connection.close()
 
 
-async def _create_tokens(connection: asyncpg.Connection) -> list[str]:
+async def create_tokens(connection: asyncpg.Connection) -> list[str]:
     """Some for each user."""
     users = [row["id"] for row in await connection.fetch("SELECT id FROM users ORDER BY id")]
     created = [(user_id, secret.make()) for user_id in users * TOKENS_PER_USER]

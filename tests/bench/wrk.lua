@@ -1,9 +1,15 @@
--- Walks the tokens in a file, one after the other, and tells what came of it as JSON on a line of its own.
+-- Walks the tokens in a file, one after the other, and tells what came of it as JSON on a line of its own. With a second argument,
+-- milliseconds, each connection pauses for about so long before a request, as a crowd of independent clients would.
 
 local tokens, place = {}, 0
 
 function init(arguments)
   for token in io.lines(arguments[1]) do tokens[#tokens + 1] = "Bearer " .. token end
+  local pause = tonumber(arguments[2])
+  if pause then
+    math.randomseed(os.time())
+    delay = function() return math.floor(-pause * math.log(1 - math.random())) end
+  end
 end
 
 function request()

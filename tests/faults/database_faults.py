@@ -19,7 +19,7 @@ from tests.faults.stage import Needs, Stage, each, settings_of
 from tests.processes import PROJECT
 
 DISK_MIB = 160
-MIGRATIONS = 4  # at once, of each kind
+MIGRATIONS = 2  # at once, of each kind
 IMPORTS_PER_SECOND = 4
 
 

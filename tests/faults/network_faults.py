@@ -11,14 +11,14 @@ from tests.faults.invariants import Expectation
 from tests.faults.load import Load
 from tests.faults.stage import Stage
 
-LATENCY_SECONDS = 0.2
+LATENCY_SECONDS = 0.1
 BYTES_PER_SECOND = 10_000
 RESET_EVERY_SECONDS = 0.3
 
 
 @asynccontextmanager
 async def far(stage: Stage, _: Load) -> AsyncGenerator[None]:
-    """Each piece takes a fifth of a second, each way."""
+    """Each piece takes a tenth of a second, each way."""
     stage.proxy.latency_seconds = LATENCY_SECONDS
     yield
     stage.proxy.latency_seconds = 0

@@ -1,0 +1,218 @@
+"""Does the service last, shed and stay quick? `python -m tests.bench.load` soaks it, asks twice too much of it, and logs in.
+
+The service with one worker, the database and wrk (apt install wrk) share the machine. Each part says what it found and what it
+must be; the exit code is 1 where it is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+import msgspec
+import psutil
+
+from app import embedded, migrate
+from tests.bench.machine import temporary_folder
+from tests.bench.store import fill
+from tests.bench.tokens import STORE, Result, create_tokens
+from tests.cast import PASSWORD, Person, bearer
+from tests.processes import running_process
+
+PATH = "/api/v1/stats"
+CAPACITY_CONNECTIONS, CAPACITY_SECONDS = 128, 10
+SOAK_SHARE, SOAK_CONNECTIONS, SOAK_PIECES = 0.7, 64, 10
+GROWTH_MAX_MIB, GROWTH_MINUTES = 1.0, 10
+OVERLOAD, OVERLOAD_CONNECTIONS = 2.0, 2000
+GOODPUT_MIN = 0.8
+RIGHT_AGAIN_SECONDS = 5.0
+LOGINS, LOGIN_ROUNDS = 100, 3
+CALM_PER_SECOND, CALM_CONNECTIONS, CALM_SECONDS = 200, 16, 6
+SLOWER_MAX = 2.0
+
+
+class Bench(msgspec.Struct):
+    """Everything that is running."""
+
+    client: httpx.AsyncClient
+    process: psutil.Process
+    tokens: list[str]
+    file: Path
+
+    async def run(self, connections: int, seconds: float, per_second: float | None = None) -> Result:
+        """As fast as it goes, or about so many requests a second, that come whether others are answered soon or not."""
+        pause = [] if per_second is None else [round(1000 * connections / per_second)]
+        command = [
+            "wrk", "--threads", 1, "--connections", connections, "--duration", round(seconds), "--timeout", "10s",
+            "--script", Path(__file__).with_name("wrk.lua"), f"{self.client.base_url}{PATH}", "--", self.file, *pause,
+        ]  # fmt: skip
+        process = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+        found = next(line for line in output.decode().splitlines() if line.startswith("JSON "))
+        return msgspec.json.decode(found.removeprefix("JSON "), type=Result)
+
+    async def capacity(self) -> float:
+        """The most requests a second that are answered with figures."""
+        return (await self.run(CAPACITY_CONNECTIONS, CAPACITY_SECONDS)).per_second
+
+    def resident_mib(self) -> float:
+        """Of the worker."""
+        return self._worker().memory_info().rss / 2**20
+
+    def descriptors(self) -> int:
+        """That the worker holds open."""
+        return self._worker().num_fds()
+
+    def _worker(self) -> psutil.Process:
+        return max(self.process.children(), key=lambda process: process.memory_info().rss)
+
+
+@asynccontextmanager
+async def bench() -> AsyncGenerator[Bench]:
+    """A filled database and the service, with a rate limit that is never reached."""
+    with temporary_folder() as folder, embedded.running(folder) as place:
+        await migrate.migrate(place.url)
+        connection = await asyncpg.connect(place.url)
+        await fill(connection, STORE)
+        tokens = await create_tokens(connection)
+        await connection.close()
+        (folder / "tokens").write_text("\n".join(tokens))
+        environ = {"PUBLIC_RATE_LIMIT": "100000000/minute", "SYNC_INTERVAL_MINUTES": "1440"}
+        async with running_process(place.url, folder / "log", **environ) as (client, process):
+            made = Bench(client, psutil.Process(process.pid), tokens, folder / "tokens")
+            await made.run(CAPACITY_CONNECTIONS, 3)  # warms up
+            yield made
+
+
+async def soak(bench: Bench, minutes: float) -> list[str]:
+    """At a part of the capacity. What is wrong: memory or descriptors that grow, errors, latency that does."""
+    capacity = await bench.capacity()
+    rate = SOAK_SHARE * capacity
+    print(f"soak: {minutes:g} minutes at {rate:.0f} requests/s, {SOAK_SHARE:.0%} of {capacity:.0f}")
+    print(
+        f"{'minutes':>8}{'requests/s':>12}{'p50 ms':>8}{'p99 ms':>8}{'MiB':>8}{'descriptors':>13}{'errors':>8}",
+        flush=True,
+    )
+    pieces, samples, began = [], [], time.monotonic()
+    for _ in range(SOAK_PIECES):
+        piece = await bench.run(SOAK_CONNECTIONS, minutes * 60 / SOAK_PIECES, rate)
+        passed = (time.monotonic() - began) / 60
+        await asyncio.sleep(0.5)  # wrk's connections are gone
+        samples.append((passed, bench.resident_mib(), bench.descriptors()))
+        pieces.append(piece)
+        _, resident, descriptors = samples[-1]
+        errors = piece.refused + piece.failed
+        print(
+            f"{passed:>8.1f}{piece.per_second:>12.0f}{piece.p50_ms:>8.2f}{piece.p99_ms:>8.1f}"
+            f"{resident:>8.1f}{descriptors:>13}{errors:>8}",
+            flush=True,
+        )
+    settled = samples[SOAK_PIECES // 5 :]
+    slope = statistics.linear_regression([at for at, _, _ in settled], [mib for _, mib, _ in settled]).slope
+    first, last = pieces[0], pieces[-1]
+    print(f"memory: {slope * GROWTH_MINUTES:+.2f} MiB in {GROWTH_MINUTES} minutes", flush=True)
+    wrong = [f"memory grows by {slope * GROWTH_MINUTES:.2f} MiB"] if slope * GROWTH_MINUTES >= GROWTH_MAX_MIB else []
+    wrong += (
+        [f"{sum(p.refused + p.failed for p in pieces)} errors"] if any(p.refused + p.failed for p in pieces) else []
+    )
+    wrong += ["descriptors grow"] if settled[-1][2] > settled[0][2] + 5 else []
+    wrong += [
+        f"{name} went from {before:.1f} to {after:.1f} ms"
+        for name, before, after in (("p50", first.p50_ms, last.p50_ms), ("p99", first.p99_ms, last.p99_ms))
+        if after > 1.5 * before + 1
+    ]
+    return wrong
+
+
+async def overload(bench: Bench, seconds: float) -> list[str]:
+    """Twice what it can. What is wrong: no 503, less done than when it had just enough to do, a long recovery."""
+    capacity = await bench.capacity()
+    found = await bench.run(OVERLOAD_CONNECTIONS, seconds, OVERLOAD * capacity)
+    ended_at = time.monotonic()
+    recovery = await _recovery_seconds(bench, ended_at)
+    goodput = found.per_second / capacity
+    print(
+        f"overload: {found.requests / found.seconds:.0f} requests/s came where {capacity:.0f} are the most; "
+        f"{found.per_second:.0f} were answered ({goodput:.0%}), "
+        f"{found.refused / found.seconds:.0f} refused, {found.failed} failed; "
+        f"p50 {found.p50_ms:.0f} ms, p99 {found.p99_ms:.0f} ms; right again after {recovery:.1f} s",
+        flush=True,
+    )
+    wrong = [f"goodput is {goodput:.0%} of the peak"] if goodput < GOODPUT_MIN else []
+    wrong += [f"{found.failed} requests were not answered"] if found.failed else []
+    return wrong + ([f"it took {recovery:.1f} s to recover"] if recovery > RIGHT_AGAIN_SECONDS else [])
+
+
+async def _recovery_seconds(bench: Bench, since: float) -> float:
+    """Until the last answer that was none, or took long."""
+    last = since
+    while time.monotonic() < since + 2 * RIGHT_AGAIN_SECONDS:
+        began = time.monotonic()
+        answer = await bench.client.get(PATH, headers=bearer(bench.tokens[0]))
+        if answer.status_code != 200 or time.monotonic() - began > 0.1:
+            last = time.monotonic()
+        await asyncio.sleep(0.02)
+    return last - since
+
+
+async def logins(bench: Bench) -> list[str]:
+    """A hundred at once, wave after wave. What is wrong: programs notice."""
+    await Person.arrives(bench.client, "alice@example.com")
+    statuses: Counter[int] = Counter()
+
+    async def log_in() -> None:
+        answer = await bench.client.post("/api/auth/login", json={"email": "alice@example.com", "password": PASSWORD})
+        statuses[answer.status_code] += 1
+
+    async def keep_logging_in() -> None:
+        while True:
+            await asyncio.gather(*(log_in() for _ in range(LOGINS)))
+
+    calm, busy = [], []
+    for _ in range(LOGIN_ROUNDS):
+        calm.append(await bench.run(CALM_CONNECTIONS, CALM_SECONDS, CALM_PER_SECOND))
+        work = asyncio.create_task(keep_logging_in())
+        busy.append(await bench.run(CALM_CONNECTIONS, CALM_SECONDS, CALM_PER_SECOND))
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await asyncio.sleep(3)
+    before, during = (statistics.median(result.p99_ms for result in results) for results in (calm, busy))
+    print(
+        f"logins: {dict(statuses)}; p99 of programs {before:.1f} ms before, {during:.1f} ms meanwhile "
+        f"(p50 {statistics.median(r.p50_ms for r in calm):.1f} and {statistics.median(r.p50_ms for r in busy):.1f})",
+        flush=True,
+    )
+    wrong = [f"p99 became {during / before:.1f} times as long"] if during > SLOWER_MAX * before else []
+    return wrong + [f"{r.refused + r.failed} errors" for r in (*calm, *busy) if r.refused + r.failed]
+
+
+async def measure(parts: list[str], minutes: float, seconds: float) -> bool:
+    """Whether all is as it must be."""
+    wrong: list[str] = []
+    async with bench() as running:
+        if "logins" in parts:
+            wrong += [f"logins: {what}" for what in await logins(running)]
+        if "overload" in parts:
+            wrong += [f"overload: {what}" for what in await overload(running, seconds)]
+        if "soak" in parts:
+            wrong += [f"soak: {what}" for what in await soak(running, minutes)]
+    print("\n".join(wrong) or "all is as it must be")
+    return not wrong
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["logins", "overload", "soak"])
+    parser.add_argument("--minutes", type=float, default=30, help="of the soak")
+    parser.add_argument("--seconds", type=float, default=60, help="of the overload")
+    arguments = parser.parse_args()
+    sys.exit(0 if asyncio.run(measure(arguments.parts, arguments.minutes, arguments.seconds)) else 1)

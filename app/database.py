@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import timeout as asyncio_timeout
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
 from time import perf_counter
@@ -130,10 +130,8 @@ class Database:
             raise
         finally:
             self.watch.on_release()
-            try:
+            with suppress(*_NOT_NOW):  # then the pool has ended it
                 await pool.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
-            except _NOT_NOW:
-                connection.terminate()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
@@ -241,4 +239,7 @@ async def _call(db: Executor, method: str, sql: str, arguments: tuple[object, ..
     except _NOT_NOW as error:
         if isinstance(error, ValueError):
             raise  # asyncpg's complaint about an argument: our own mistake
+        if isinstance(error, TimeoutError):
+            with suppress(asyncpg.InterfaceError):  # it has gone already
+                db.terminate()  # neither a cancellation nor a rollback would be heard, and each is waited for
         raise Unavailable from error

@@ -22,11 +22,6 @@ class Standby(msgspec.Struct):
     log: Path
 
     @property
-    def socket(self) -> Path:
-        """Where it listens."""
-        return self.folder.parent / embedded.SOCKET_NAME
-
-    @property
     def url(self) -> str:
         """How clients reach it."""
         return f"postgresql://{embedded.ROLE}@/{embedded.DATABASE}?host={quote(str(self.folder.parent), safe='')}"

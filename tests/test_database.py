@@ -14,10 +14,11 @@ import msgspec
 import pytest
 
 from app.accounts.structs import StoredUser
-from app.database import Database, Query
+from app.database import RELEASE_TIMEOUT_SECONDS, Database, Query
 from app.errors import Unavailable
 from app.settings import Settings
 from tests.conftest import new_database, running_app
+from tests.faults.proxy import running_proxy
 from tests.locks import bound, waiting_backend
 
 check_any_user = Query("accounts/check_any_user", bool)
@@ -251,6 +252,18 @@ async def test_transaction_that_loses_its_connection_is_unavailable_and_undone(
             await create_user.get(inside, "b", "b", "h")
     assert await _users(connection) == 0
     assert await check_any_user.get(db) is False
+
+
+async def test_database_that_falls_silent_is_unavailable_once_and_not_waited_for_again(database_url: str) -> None:
+    """Neither for the rollback nor for the connection's return."""
+    ask_briefly = Query("accounts/check_any_user", bool, timeout_seconds=0.2)
+    async with running_proxy(database_url) as proxy, opened(proxy.url) as db:
+        with pytest.raises(Unavailable):  # noqa: PT012 -- it is about leaving the block
+            async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS), db.transaction() as inside:
+                proxy.swallow()
+                await ask_briefly.get(inside)
+        proxy.pass_on()
+        assert await check_any_user.get(db) is False
 
 
 async def test_transaction_left_idle_is_ended_by_the_server(db: Database, connection: asyncpg.Connection) -> None:

@@ -159,7 +159,7 @@ async def failed_over(stage: Stage, _: Load) -> AsyncGenerator[None]:
     backends = stage.backends()
     each(backends, psutil.Process.kill)
     await asyncio.to_thread(psutil.wait_procs, backends)
-    stage.proxy.target = stage.standby.socket
+    stage.proxy.database_url = stage.standby.url
     yield
     await asyncio.to_thread(stage.standby.promote)
     stage.database_url = stage.standby.url

@@ -1,4 +1,4 @@
-"""What can happen on the way between the service and its database? A TCP proxy on loopback that does it on demand."""
+"""What can happen on the way between the service and its database? A proxy on loopback that does it on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from app import embedded
 
 READ_BYTES = 65_536
 SLOW_PIECE_BYTES = 256
@@ -15,11 +17,11 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing says RST, not F
 
 
 class Proxy:
-    """Takes connections on a port and passes them on to a Unix socket."""
+    """Takes connections on a port and passes them on to a database."""
 
-    def __init__(self, target: Path) -> None:
-        """`target` may be changed at any time, for connections from then on."""
-        self.target = target
+    def __init__(self, database_url: str) -> None:
+        """`database_url`: of the database behind it. It may be changed at any time, for connections from then on."""
+        self.database_url = database_url
         self.port = 0
         self.latency_seconds = 0.0  # of each piece, each way
         self.bytes_per_second: float | None = None
@@ -34,8 +36,10 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """For DATABASE_URL; the database knows who the proxy is and asks for no password."""
-        return f"postgresql://watcher@127.0.0.1:{self.port}/postgres?sslmode=disable"
+        """The same database, this way. One that listens on a socket knows the proxy, and asks for no password."""
+        parts = urlsplit(self.database_url)
+        user = parts.netloc.rpartition("@")[0]
+        return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{self.port}", query="sslmode=disable"))
 
     def swallow(self) -> None:
         """From now on nothing goes through, and nobody is told: no FIN, no RST."""
@@ -66,7 +70,7 @@ class Proxy:
         try:
             with suppress(OSError):  # the other end is away: so is this one
                 await self._passes.wait()
-                answers, upstream = await asyncio.open_unix_connection(self.target)
+                answers, upstream = await _connect(self.database_url)
                 async with asyncio.TaskGroup() as directions:
                     directions.create_task(self._pump(reader, upstream, writer))
                     directions.create_task(self._pump(answers, writer, None))
@@ -101,10 +105,17 @@ class Proxy:
         client.transport.abort()
 
 
+async def _connect(database_url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(database_url)
+    if folder := parse_qs(parts.query).get("host"):
+        return await asyncio.open_unix_connection(f"{folder[0]}/{embedded.SOCKET_NAME}")
+    return await asyncio.open_connection(parts.hostname, parts.port or 5432)
+
+
 @asynccontextmanager
-async def running_proxy(target: Path) -> AsyncGenerator[Proxy]:
-    """In front of the server with this socket."""
-    proxy = Proxy(target)
+async def running_proxy(database_url: str) -> AsyncGenerator[Proxy]:
+    """In front of this database."""
+    proxy = Proxy(database_url)
     server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:

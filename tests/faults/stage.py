@@ -149,7 +149,7 @@ async def stage(needs: Needs, password_hash: str) -> AsyncGenerator[Stage]:
         place = stack.enter_context(embedded.running(home, settings=settings_of(needs)))
         await migrate.migrate(place.url)
         standby = await stack.enter_async_context(_following(place)) if needs.standby else None
-        proxy = await stack.enter_async_context(running_proxy(place.sockets / embedded.SOCKET_NAME))
+        proxy = await stack.enter_async_context(running_proxy(place.url))
         simulator = await stack.enter_async_context(serving(World(seed=7)))
         log, drain = folder / "log", None
         if needs.log_is_a_pipe:

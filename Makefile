@@ -17,7 +17,7 @@ ASSETS := app/web/static/vendor/installed
 # without byte code each of the many processes of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test rounds coverage test-pgbouncer test-compose test-wheel test-upgrade bench check audit format schema lock image secrets assets \
+.PHONY: help run demo test rounds coverage test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit format schema lock image secrets assets \
 	screenshots wheel clean
 
 help: ## this list
@@ -50,6 +50,12 @@ test-wheel: .venv/dev.installed $(ASSETS) ## the wheel, in an empty environment 
 
 test-upgrade: .venv/dev.installed $(ASSETS) ## the version before this one, or FROM=…, on this one's schema
 	UPGRADE_FROM=$(FROM) $(BIN)/python -m pytest --quiet -rs -s tests/drills/upgrade.py
+
+faults: .venv/dev.installed $(ASSETS) ## what breaks around the service, under load; FAULT=… plays those whose name has it (Debian: apt install faketime)
+	$(BIN)/python -m tests.faults $(if $(FAULT),"$(FAULT)") $(ARGS)
+
+load: .venv/dev.installed $(ASSETS) ## a soak of half an hour, twice the capacity, a hundred logins (Debian: apt install wrk)
+	$(BIN)/python -m tests.bench.load $(ARGS)
 
 bench: .venv/dev.installed $(ASSETS) ## measurements, an hour of them; see tests/bench
 	$(BIN)/python -m tests.bench.tokens

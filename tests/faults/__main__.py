@@ -10,7 +10,7 @@ import traceback
 from app.accounts.passwords import Passwords
 from tests.cast import PASSWORD
 from tests.faults.database_faults import DATABASE_FAULTS
-from tests.faults.fault import Fault, Outcome, play
+from tests.faults.fault import Fault, Outcome, Pace, play
 from tests.faults.network_faults import NETWORK_FAULTS
 from tests.faults.openrouter_faults import OPENROUTER_FAULTS
 from tests.faults.process_faults import PROCESS_FAULTS
@@ -20,7 +20,7 @@ FAULTS = (*DATABASE_FAULTS, *NETWORK_FAULTS, *PROCESS_FAULTS, *OPENROUTER_FAULTS
 HEAD = "fault                        requests    2xx   4xx   503  other  recovery  slowest  invariants"
 
 
-async def run(faults: list[Fault], *, keep: bool) -> bool:
+async def run(faults: list[Fault], pace: Pace, *, keep: bool) -> bool:
     """Whether all invariants held."""
     passwords = Passwords(min_length=8)
     password_hash = await passwords.hash(PASSWORD)
@@ -33,7 +33,7 @@ async def run(faults: list[Fault], *, keep: bool) -> bool:
             continue
         try:
             async with stage(fault.needs, password_hash) as made:
-                outcome = await play(fault, made)
+                outcome = await play(fault, made, pace)
                 if keep and outcome.broken:
                     print(made.log.read_text(errors="replace"), file=sys.stderr)
         except Exception:  # noqa: BLE001 -- the others are played all the same
@@ -60,7 +60,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="or a part of one: " + ", ".join(f.name for f in FAULTS)
     )
+    parser.add_argument("--rate", type=float, default=Pace().per_second, help="requests a second")
     parser.add_argument("--log", action="store_true", help="show what the service said where something broke")
     arguments = parser.parse_args()
     chosen = [fault for fault in FAULTS if not arguments.names or any(name in fault.name for name in arguments.names)]
-    sys.exit(0 if chosen and asyncio.run(run(chosen, keep=arguments.log)) else 1)
+    sys.exit(0 if chosen and asyncio.run(run(chosen, Pace(arguments.rate), keep=arguments.log)) else 1)

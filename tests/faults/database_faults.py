@@ -54,6 +54,7 @@ async def backend_killed(stage: Stage, _: Load) -> AsyncGenerator[None]:
             pid = await database.fetchval(
                 "SELECT pid FROM pg_stat_activity WHERE application_name = 'openrouter-watcher' LIMIT 1"
             )
+        assert pid, "nobody is connected"
         psutil.Process(pid).kill()
         await asyncio.sleep(2)
     yield

@@ -14,9 +14,6 @@ from tests.faults.invariants import Expectation, Story, check, recovery_seconds
 from tests.faults.load import Load, load
 from tests.faults.stage import Needs, Stage
 
-BEFORE_SECONDS = 3.0
-MORE_SECONDS = 2.0  # after it should have recovered
-
 
 class Fault(msgspec.Struct, frozen=True):
     """`play` does it when it is entered, and heals it when it is left."""
@@ -27,6 +24,17 @@ class Fault(msgspec.Struct, frozen=True):
     needs: Needs = Needs()
     seconds: float = 5.0
     lacks: Callable[[], str | None] = lambda: None  # why it cannot be played on this machine
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How heavy the load is, and how long it lasts beside the fault: before it, and after the time in which all is well again."""
+
+    per_second: float = 50
+    before_seconds: float = 3.0
+    after_seconds: float = 2.0
+
+
+PACE = Pace()
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -40,11 +48,11 @@ class Outcome(msgspec.Struct, frozen=True):
     broken: list[str]
 
 
-async def play(fault: Fault, stage: Stage, before_seconds: float = BEFORE_SECONDS) -> Outcome:
+async def play(fault: Fault, stage: Stage, pace: Pace = PACE) -> Outcome:
     """On a stage that has what it needs."""
     broken: list[str] = []
-    async with load(stage) as asked:
-        await asyncio.sleep(before_seconds)
+    async with load(stage, pace.per_second) as asked:
+        await asyncio.sleep(pace.before_seconds)
         story = Story(time.monotonic(), 0, 0, stage.resident_mib())
         try:
             async with fault.play(stage, asked):
@@ -53,7 +61,7 @@ async def play(fault: Fault, stage: Stage, before_seconds: float = BEFORE_SECOND
         except AssertionError as error:
             broken.append(f"the fault itself: {error}")
         story.healed_at = time.monotonic()
-        await asyncio.sleep(fault.expectation.recovers_within_seconds + MORE_SECONDS)
+        await asyncio.sleep(pace.after_seconds + fault.expectation.recovers_within_seconds)
         story.resident_mib_after = stage.resident_mib()
     broken += await check(asked, story, fault.expectation)
     return Outcome(

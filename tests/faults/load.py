@@ -17,7 +17,6 @@ from tests.faults.client import Answer
 from tests.faults.stage import IMPORT_TIMEOUT_SECONDS, Reader, Stage
 from tests.usage.exports import CSV, IMPORT, exact_text, export
 
-RATE = 60  # requests a second; they come whether the earlier ones are answered or not
 PROBE_SECONDS = 0.2
 PUBLIC = ("stats?days=3660", "stats?days=3660", "usage?days=3660", "keys", "token", "metrics")
 PRIVATE = ("stats?days=3660", "usage?days=3660", "keys", "tokens", "hygiene", "events")
@@ -139,8 +138,8 @@ class Load(msgspec.Struct):
 
 
 @asynccontextmanager
-async def load(stage: Stage, rate: float = RATE) -> AsyncGenerator[Load]:
-    """From here to the end of the block; then those under way are waited for."""
+async def load(stage: Stage, per_second: float) -> AsyncGenerator[Load]:
+    """So many requests a second, answered or not; at the end of the block those under way are waited for."""
     found = Load(stage)
     tasks: set[asyncio.Task[None]] = set()
     dice = random.Random(8)  # noqa: S311 -- no secret
@@ -153,7 +152,7 @@ async def load(stage: Stage, rate: float = RATE) -> AsyncGenerator[Load]:
     async def keep_asking() -> None:
         due_at = time.monotonic()
         while True:
-            due_at += 1 / rate
+            due_at += 1 / per_second
             await asyncio.sleep(max(0, due_at - time.monotonic()))
             throw = dice.random()
             acts = found.read_as_program if throw < 0.9 else found.read_as_person if throw < 0.98 else found.write

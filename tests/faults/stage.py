@@ -89,9 +89,7 @@ class Stage(msgspec.Struct):
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer requests."""
-        return [
-            child for child in psutil.Process(self.process.pid).children() if "resource_tracker" not in _call(child)
-        ]
+        return [child for child in psutil.Process(self.process.pid).children() if _is_worker(child)]
 
     def resident_mib(self) -> float:
         """Of the service's largest process."""
@@ -263,8 +261,12 @@ async def _watch(stage: Stage, watcher: Person) -> None:
     stage.secrets += [key.secret for key in keys]
 
 
-def _call(process: psutil.Process) -> str:
-    return " ".join(process.cmdline())
+def _is_worker(process: psutil.Process) -> bool:
+    """And neither dead nor the interpreter's own little helper."""
+    try:
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except (psutil.ZombieProcess, psutil.NoSuchProcess):
+        return False
 
 
 def each(processes: list[psutil.Process], act: Callable[[psutil.Process], None]) -> None:

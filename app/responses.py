@@ -36,7 +36,8 @@ T = TypeVar("T")
 PROBLEM_JSON = "application/problem+json"
 CLIENT_IS_GONE = "client disconnected prematurely"  # how the framework puts it, and calls it a server error
 NOT_UNDERSTOOD = "The request cannot be understood."
-REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}", re.ASCII)
+# goes into the log, so nothing that begins as a token of ours or a key of OpenRouter's does, whoever mixed up two headers
+REQUEST_ID = re.compile("(?!or_|sk-or-)[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 logger: FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -270,7 +270,22 @@ async def test_request_id_of_the_caller_is_kept(given: str, client: httpx.AsyncC
 
 
 @pytest.mark.parametrize(
-    "given", [b"", b"A" * 129, b"a b", b"a\xff", "ä".encode(), b"<script>", b"a,b", b"a;b", b"a/b", b'"a"']
+    "given",
+    [
+        b"",
+        b"A" * 129,
+        b"a b",
+        b"a\xff",
+        "ä".encode(),
+        b"<script>",
+        b"a,b",
+        b"a;b",
+        b"a/b",
+        b'"a"',
+        b"or_api_x",
+        b"or_refresh_x",
+        b"sk-or-v1-x",
+    ],
 )
 async def test_odd_request_id_is_replaced(given: bytes, client: httpx.AsyncClient) -> None:
     answers = [await client.get("/livez", headers=[(b"x-request-id", given)]) for _ in range(2)]

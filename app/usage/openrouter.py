@@ -44,6 +44,7 @@ CLOCK_TOLERANCE = timedelta(days=2)
 RETRY_AFTER_MAX_SECONDS = 24 * 3600
 
 _SECRET = re.compile("[!-~]{8,300}", re.ASCII)
+_KEY = re.compile(r"sk-or-[A-Za-z0-9_-]{8,}", re.ASCII)  # a label has dots in its middle
 _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})([ T].*)?", re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
@@ -326,12 +327,12 @@ async def _decode(body: bytes, type_: type[T]) -> T:
 
 
 def _message(body: bytes, secret: str) -> str:
-    """OpenRouter's own words, where it has any; should it repeat the key, without that."""
+    """OpenRouter's own words, where it has any; should it repeat the key, or speak of another, without that."""
     try:
         message = msgspec.json.decode(body, type=_Error).error.message
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return f": {_clean(message.replace(secret, '…'))}".rstrip(".")
+    return f": {_clean(_KEY.sub('…', message.replace(secret, '…')))}".rstrip(".")
 
 
 def _clean(text: str, longest: int = TEXT_MAX) -> str:

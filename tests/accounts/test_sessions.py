@@ -10,13 +10,14 @@ from typing import Any
 import asyncpg
 import httpx
 import msgspec
+import pytest
 
 from app.accounts import repository
 from app.settings import Settings
 from tests.accounts.bodies import assert_problem, assert_unauthenticated
 from tests.accounts.test_login import disable
 from tests.accounts.test_refresh import is_alive, refresh, refreshed
-from tests.cast import PASSWORD, Person, bearer, log_in
+from tests.cast import PASSWORD, POLICY, Person, bearer, log_in
 from tests.conftest import running_app
 
 NO_IDS = (
@@ -228,6 +229,20 @@ async def test_login_waits_for_a_password_change_that_is_under_way(
     await change.commit()
     assert_problem(await login, 401, "wrong_credentials")
     assert await connection.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
+
+
+@pytest.mark.parametrize(
+    "change", ["password_hash = 'another'", "disabled_at = now()", "deleted_at = now(), email = '', email_key = NULL"]
+)
+async def test_session_is_opened_for_nobody_but_who_was_verified(
+    change: str, alice: Person, connection: asyncpg.Connection
+) -> None:
+    """Whatever happens to the account between the password and the session."""
+    user = await repository.find_credentials(connection, alice.id)
+    assert user
+    await connection.execute(f"UPDATE users SET {change} WHERE id = $1", alice.id)  # noqa: S608 -- ours
+    for create in (repository.create_session, repository.create_browser_session):
+        assert await create(connection, user, POLICY, b"x" * 32, "127.0.0.1", "x") is None
 
 
 async def is_anybody_waiting(connection: asyncpg.Connection) -> bool:

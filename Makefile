@@ -33,7 +33,7 @@ test: .venv/dev.installed $(ASSETS) ## all tests, against a real PostgreSQL
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal $(ARGS)
 
 rounds: .venv/dev.installed $(ASSETS) ## races and kills as often as it takes to believe them, ten minutes
-	TEST_ROUNDS=many $(BIN)/python -m pytest --quiet tests/tokens/test_races.py tests/usage/test_schedulers.py
+	TEST_ROUNDS=many $(BIN)/python -m pytest --quiet tests/test_races.py tests/tokens/test_races.py tests/usage/test_schedulers.py
 
 coverage: .venv/dev.installed $(ASSETS) ## the same in twice the time, and refuses when they run less than 95 % of the code
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)

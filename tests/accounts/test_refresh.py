@@ -11,11 +11,9 @@ import asyncpg
 import httpx
 import pytest
 
-from app.settings import Settings
 from tests.accounts.bodies import assert_refuses_bad_bodies, assert_unauthenticated
 from tests.accounts.test_login import disable
 from tests.cast import PASSWORD, Person, bearer, log_in
-from tests.conftest import running_app
 
 
 async def refresh(client: httpx.AsyncClient, tokens: dict[str, Any]) -> httpx.Response:
@@ -104,20 +102,6 @@ async def test_lost_answer_is_given_again(
     assert await is_alive(client, again)
     assert await connection.fetchval("SELECT count(*) FROM refresh_tokens") == 2
     assert await refreshed(client, first)
-
-
-async def test_fifty_uses_at_once_give_the_same_successor_and_one_row(
-    settings: Settings, alice: Person, client: httpx.AsyncClient, connection: asyncpg.Connection
-) -> None:
-    tokens = alice.tokens
-    async with running_app(settings) as other:
-        for row_count in (2, 3, 4):
-            answers = await asyncio.gather(*(refresh((client, other)[n % 2], tokens) for n in range(50)))
-            assert {answer.status_code for answer in answers} == {200}
-            assert len({answer.json()["refresh_token"] for answer in answers}) == 1
-            assert await connection.fetchval("SELECT count(*) FROM refresh_tokens") == row_count
-            tokens = answers[0].json()
-    assert await is_alive(client, tokens)
 
 
 async def test_old_token_ends_the_family_once_its_successor_was_used(

@@ -77,15 +77,6 @@ async def test_taken_address_is_a_conflict(alice: Person, client: httpx.AsyncCli
     assert await log_in(client, alice.email)
 
 
-async def test_one_of_many_registrations_of_an_address_at_once_wins(
-    client: httpx.AsyncClient, connection: asyncpg.Connection
-) -> None:
-    spellings = ["carol@example.com", "Carol@Example.com"] * 6
-    answers = await asyncio.gather(*(register(client, email) for email in spellings))
-    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 11}
-    assert await connection.fetchval("SELECT count(*) FROM users") == 1
-
-
 async def test_password_needs_fifteen_code_points(client: httpx.AsyncClient) -> None:
     answer = await register(client, "carol@example.com", "k7#Qz9!wPx2&Lm")
     problem = assert_problem(answer, 422, "weak_password", "#/password")

@@ -89,7 +89,7 @@ async def test_fifty_creations_at_once_make_exactly_five(
 async def test_fifty_creations_through_four_processes_make_exactly_five(servers: Servers) -> None:
     person = await servers.arrives("fifty")
     async with admin(servers.database_url) as connection:
-        for _ in range(5):
+        for _ in range(ROUNDS):
             answers = await asyncio.gather(*(create(servers.client(number), person) for number in range(50)))
             assert_five_and_forty_five(answers)
             assert await connection.fetchval(ACTIVE, person.id) == 5

@@ -11,18 +11,31 @@ import asyncpg
 import msgspec
 import pytest
 
+from tests.access.table import ROUTES
 from tests.accounts.bodies import assert_problem
-from tests.cast import Person
+from tests.cast import Person, log_in
 from tests.commands.running import environment_of, run
 from tests.conftest import new_database, quiet_settings, running_app
 from tests.readers import BOTH, Reader, today
 from tests.test_routes import HANDLERS
 from tests.usage.facts import Fact, book, key_ids
+from tests.web.visiting import Visitor
 
 # what only Bob has: names, and amounts in whose digits, sums and shares he would be known
-CANARIES = ["canarykey", "canarymodel", "canaryprovider", "canarytoken", "bob@example.com", "77177", "0.0881"]
+CANARIES = [
+    "canarykey",
+    "canarymodel",
+    "canaryprovider",
+    "canarytoken",
+    "canaryagent",
+    "bob@example.com",
+    "77177",
+    "0.0881",
+]
 FORMS = [{}, {"Accept": "text/csv"}]
 SELECTING = ("stats", "usage")
+LISTS = ("/api/auth/sessions", "/api/events", "/api/keys", "/api/tokens")
+PAGES = sorted(path for method, path in ROUTES if ROUTES[method, path].door == "browser" and method == "GET")
 GETS = sorted(path for method, path in HANDLERS if method == "GET" and path.startswith("/api"))
 
 
@@ -38,6 +51,7 @@ class Two(msgspec.Struct):
     before: dict[str, bytes]
     bobs_keys: list[int]
     bobs_cursors: list[str]
+    bobs_links: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +77,10 @@ async def two(server_url: str, template: str) -> AsyncGenerator[Two]:
         bobs = {root: await Reader.of(bob, root) for root in BOTH}
         cursors = [(await bobs["/api"].get("usage", "limit=1")).json()["next_cursor"]]
         cursors.append((await bobs["/api/v1"].get("keys", "limit=1")).json()["next_cursor"])
+        await log_in(client, bob.email, headers={"User-Agent": "canaryagent"})
+        links = {path: (await bob.get(f"{path}?limit=1")).links["next"]["url"] for path in LISTS}
         keys = list((await key_ids(connection, bob.id)).values())
-        yield Two(alice, bob, readers, bobs, connection, url, before, keys, cursors)
+        yield Two(alice, bob, readers, bobs, connection, url, before, keys, cursors, links)
         await connection.close()
 
 
@@ -91,7 +107,7 @@ async def test_canaries_sing_for_their_owner(two: Two) -> None:
         (await two.bobs["/api"].get(path, query)).text
         for path, query in (("stats", ""), ("usage", ""), ("usage", "format=csv"))
     ]
-    answers += [(await two.bob.get(path)).text for path in ("/api/tokens", "/api/auth/me")]
+    answers += [(await two.bob.get(path)).text for path in ("/api/tokens", "/api/auth/me", "/api/auth/sessions")]
     answers += [(await two.bobs["/api/v1"].get(path)).text for path in ("metrics", "keys")]
     assert [canary for canary in CANARIES if not any(canary in text for text in answers)] == []
 
@@ -103,13 +119,18 @@ async def test_nothing_is_other_than_it_was_before_he_came(two: Two) -> None:
         assert_nothing_of_bob(text.decode())
 
 
+async def of_bob(two: Two) -> dict[str, list[int]]:
+    """The ids of what is his, by the parameters of paths."""
+    ids = {"key_id": two.bobs_keys}
+    for name, table in (("token_id", "api_tokens"), ("session_id", "sessions")):
+        rows = await two.connection.fetch(f"SELECT id FROM {table} WHERE user_id = $1", two.bob.id)  # noqa: S608 -- ours
+        ids[name] = [row["id"] for row in rows]
+    return ids
+
+
 async def test_no_endpoint_tells_of_him(two: Two) -> None:
     """All that there are, with his ids in the path."""
-    ids = {
-        "key_id": two.bobs_keys,
-        "token_id": [row["id"] for row in await two.connection.fetch("SELECT id FROM api_tokens WHERE user_id = $1", two.bob.id)],
-        "session_id": [row["id"] for row in await two.connection.fetch("SELECT id FROM sessions WHERE user_id = $1", two.bob.id)],
-    }  # fmt: skip
+    ids = await of_bob(two)
     assert len(GETS) >= 10
     for path in GETS:
         reader = two.readers["/api/v1" if path.startswith("/api/v1/") else "/api"]
@@ -153,6 +174,35 @@ async def test_no_cursor_of_his_leads_anywhere(two: Two, root: str) -> None:
             answer = await reader.ask(path, f"limit=1000&cursor={cursor}")
             assert_problem(answer, 422, "invalid", "#/cursor")
             assert_nothing_of_bob(answer.text)
+
+
+async def test_no_link_of_his_to_the_next_page_leads_anywhere_but_to_her_own(two: Two) -> None:
+    for path, link in two.bobs_links.items():
+        assert (await two.bob.get(link)).status_code == 200
+        answer = await two.alice.get(link)
+        assert answer.status_code == (200 if path == "/api/auth/sessions" else 422), (
+            path
+        )  # there it is an id, and no secret
+        assert_nothing_of_bob(answer.text)
+
+
+async def test_no_page_shows_him(two: Two) -> None:
+    """In a browser, with his ids in the path and in the filters, and with his cursor."""
+    visitor = await Visitor.signs_in(two.alice.client, two.alice.email)
+    ids = await of_bob(two)
+    assert len(PAGES) >= 10
+    for path in PAGES:
+        name = path.partition("{")[2].partition("}")[0]
+        for number in ids[name] if name else [0]:
+            page = await visitor.get(path.replace(f"{{{name}}}", str(number)))
+            assert page.status_code == (403 if name else 200), path
+            assert_nothing_of_bob(page.text + str(page.headers))
+    for path in ("/", "/usage", "/usage/file"):
+        filters = [f"api_key_id={key}" for key in two.bobs_keys] + ["model=canarymodel", "days=365&model=shared"]
+        for query in [*filters, f"cursor={two.bobs_cursors[0]}"] if path == "/usage" else filters:
+            page = await visitor.get(f"{path}?{query}")
+            assert page.status_code in {200, 403, 422}, (path, query)
+            assert_nothing_of_bob(page.text.replace("canarymodel", "") if "canarymodel" in query else page.text)
 
 
 @pytest.mark.parametrize("root", BOTH)

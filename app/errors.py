@@ -142,6 +142,17 @@ class MethodNotAllowed(AppError):
         return {"Allow": ", ".join(sorted(self.allowed))}
 
 
+class TooSlow(AppError):
+    """The request body came too slowly."""
+
+    status, code = 408, "too_slow"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The rest of the body is not waited for, so the connection is of no further use."""
+        return {"Connection": "close"}
+
+
 class EmailTaken(AppError):
     """There is an account with this email address already."""
 

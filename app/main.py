@@ -37,6 +37,7 @@ from app.metrics.instruments import Metrics
 from app.public.shortcut import Selections, Shortcut
 from app.public.sums import sum_usages
 from app.public.v1 import PublicController
+from app.receiving import TimelyRequest
 from app.requests import Clients, StrictJSON, check_request, query_parameters
 from app.responses import Edge, JSONResponse, problem_response, unexpected_problem
 from app.scheduler import keep_house, keep_watch
@@ -185,6 +186,7 @@ def create_litestar(
         ),
         dto=StrictJSON,
         return_dto=None,
+        request_class=TimelyRequest,
         response_class=JSONResponse,
         before_request=check_request,
         exception_handlers={

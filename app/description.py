@@ -26,15 +26,26 @@ class Money(OpenAPISchemaPlugin):
         return Schema(type=OpenAPIType.NUMBER)
 
 
+ID = "^[1-9][0-9]{0,18}$"
+
+
 class Description(JsonRenderPlugin):
-    """Of a parameter that may be left out, what it is when it is there: in a query there is no null."""
+    """Says of a parameter that may be left out what it is when it is there: in a query there is no null. Says what an id is.
+
+    And that bodies have no other fields than those described.
+    """
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """As JSON."""
         for path in openapi_schema["paths"].values():
             for operation in path.values():
+                for content in operation.get("requestBody", {}).get("content", {}).values():
+                    if name := content["schema"].get("$ref", "").rpartition("/")[2]:
+                        openapi_schema["components"]["schemas"][name]["additionalProperties"] = False
                 for parameter in operation.get("parameters", []):
                     parameter["schema"] = _without_null(parameter["schema"])
+                    if parameter["name"].endswith("_id"):
+                        parameter["schema"]["pattern"] = ID
         return super().render(request, openapi_schema)
 
 

@@ -183,6 +183,9 @@ class UnsupportedMediaType(AppError):
     status, code = 415, "unsupported_media_type"
 
 
+BODY_ERRORS = (Malformed, TooSlow, TooLarge, UnsupportedMediaType)  # what may be wrong with any body before it is read
+
+
 class Invalid(AppError):
     """The request is well-formed, but something in it is not acceptable."""
 

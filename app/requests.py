@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -163,12 +163,13 @@ class StrictJSON(AbstractDTO[Any]):
 
 
 class QueryParameters(msgspec.Struct, frozen=True):
-    """Which query parameters a handler takes (by the name of its argument), and which are whole numbers or days."""
+    """The query parameters of a handler, by the name of its argument; which are whole numbers or days, and what some must be."""
 
     by_argument: dict[str, str]
     names: frozenset[str]
     integers: frozenset[str]
     dates: frozenset[str]
+    choices: Mapping[str, tuple[str, ...]] = {}
 
 
 def query_parameters(app: Litestar) -> dict[str, QueryParameters]:
@@ -183,14 +184,20 @@ def query_parameters(app: Litestar) -> dict[str, QueryParameters]:
                 names = {parameter.field_name: parameter.field_alias for parameter in model.expected_query_params}
                 integers = {name for argument, name in names.items() if _is(int, fields[argument])}
                 dates = {name for argument, name in names.items() if _is(date, fields[argument])}
+                choices = {name: listed for argument, name in names.items() if (listed := _listed(fields[argument]))}
                 found[handler.handler_id] = QueryParameters(
-                    names, frozenset(names.values()), frozenset(integers), frozenset(dates)
+                    names, frozenset(names.values()), frozenset(integers), frozenset(dates), choices
                 )
     return found
 
 
 def _is(kind: type, field: FieldDefinition) -> bool:
     return field.is_subclass_of(kind) or field.has_inner_subclass_of(kind)
+
+
+def _listed(field: FieldDefinition) -> tuple[str, ...]:
+    """What a literal may be."""
+    return next((get_args(kind.annotation) for kind in (field, *field.inner_types) if kind.is_literal), ())
 
 
 async def check_request(request: Request[Any, Any, Any]) -> Response[None] | None:
@@ -237,4 +244,6 @@ def check_query(query_string: bytes, parameters: QueryParameters) -> None:
             raise Invalid((name, "must be a whole number"))
         if name in parameters.dates and not _DAY.fullmatch(value):
             raise Invalid((name, "must be a day like 2026-08-24"))
+        if value not in parameters.choices.get(name, (value,)):  # the framework takes "null" for one that is left out
+            raise Invalid((name, f"must be one of {', '.join(parameters.choices[name])}"))
         seen.add(name)

@@ -451,6 +451,7 @@ def test_description_says_of_what_may_be_left_out_that_it_is_not_required_rather
             assert schema["type"] in {"string", "integer"}, f"{path} {parameter['name']}"
             assert None not in schema.get("enum", [])
             assert parameter["required"] == (parameter["in"] == "path")
+            assert ("pattern" in schema) == parameter["name"].endswith("_id")
 
 
 @pytest.mark.parametrize(
@@ -459,6 +460,21 @@ def test_description_says_of_what_may_be_left_out_that_it_is_not_required_rather
 def test_description_of_money_is_a_number(description: dict[str, Any], schema: str, name: str) -> None:
     described = description["components"]["schemas"][schema]["properties"][name]
     assert described["oneOf"] == [{"type": "number"}, {"type": "null"}]
+
+
+def test_description_of_bodies_says_what_they_are_and_what_may_be_wrong_with_them(description: dict[str, Any]) -> None:
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            contents = operation.get("requestBody", {}).get("content", {})
+            assert {"408", "413", "415"} <= operation["responses"].keys() or not contents, f"{method} {path}"
+            for media_type in contents.keys() & {"application/json"}:
+                name = contents[media_type]["schema"]["$ref"].rpartition("/")[2]
+                assert description["components"]["schemas"][name]["additionalProperties"] is False
+    upload = description["paths"]["/api/imports/activity"]["post"]
+    assert upload["requestBody"]["content"].keys() == {"text/csv", "multipart/form-data"}
+    for path in ("/api/usage", "/api/v1/usage"):
+        answer = description["paths"][path]["get"]["responses"]["200"]
+        assert answer["content"].keys() == {"application/json", "text/csv"}
 
 
 def test_description_of_every_error_is_a_problem(description: dict[str, Any]) -> None:

@@ -30,9 +30,9 @@ from app.accounts.structs import (
 from app.accounts.verify import confirm, log_in
 from app.database import Database
 from app.errors import (
+    BODY_ERRORS,
     EmailTaken,
     Invalid,
-    Malformed,
     NotFound,
     NotYours,
     PasswordRefused,
@@ -40,7 +40,6 @@ from app.errors import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
-    UnsupportedMediaType,
     WeakPassword,
     WrongPassword,
 )
@@ -48,7 +47,7 @@ from app.pages import page_of
 from app.requests import Clients, parse_id, parse_id_parameter
 from app.responses import JSONResponse, problems
 
-_BODY_ERRORS = (Malformed, UnsupportedMediaType, Invalid, Unavailable)
+_BODY_ERRORS = (*BODY_ERRORS, Invalid, Unavailable)
 _TOKENS_EXAMPLE = "Send the access token as `Authorization: Bearer …`; exchange the refresh token before it expires."
 
 

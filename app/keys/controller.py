@@ -13,17 +13,16 @@ from app.accounts.guards import CallerRequest, require_caller
 from app.cursors import ByTime, Cursors
 from app.database import Database
 from app.errors import (
+    BODY_ERRORS,
     Invalid,
     KeyExists,
     KeyLimitReached,
-    Malformed,
     NotFound,
     NotYours,
     OpenRouterUnavailable,
     SyncUnderWay,
     Unauthenticated,
     Unavailable,
-    UnsupportedMediaType,
 )
 from app.keys import register, repository
 from app.keys.structs import KeyChange, KeyEntry, KeyRequest, SyncReport
@@ -50,9 +49,7 @@ class KeysController(Controller):
             "OpenRouter is asked about the key first, and says of which kind it is. An inference key tells its own counters "
             "from now on; a management key tells all keys of its account, and the last 30 days by model."
         ),
-        responses=problems(
-            Malformed, KeyLimitReached, Unauthenticated, KeyExists, UnsupportedMediaType, Invalid, OpenRouterUnavailable
-        ),
+        responses=problems(*BODY_ERRORS, KeyLimitReached, Unauthenticated, KeyExists, Invalid, OpenRouterUnavailable),
     )
     async def create(
         self,
@@ -105,13 +102,12 @@ class KeysController(Controller):
         operation_id="changeKey",
         summary="Rename, pause or replace a key",
         responses=problems(
-            Malformed,
+            *BODY_ERRORS,
             KeyLimitReached,
             Unauthenticated,
             NotYours,
             NotFound,
             KeyExists,
-            UnsupportedMediaType,
             Invalid,
             OpenRouterUnavailable,
         ),

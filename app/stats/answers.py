@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -52,6 +53,7 @@ class UsageQuery(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+@dataclass  # without it, the framework's own would never call what is in here
 class UsageOperation(Operation):
     """Says in the description that the same is to be had as CSV."""
 

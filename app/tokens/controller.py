@@ -12,14 +12,13 @@ from app.accounts.guards import CallerRequest, require_caller
 from app.cursors import ByTime, Cursors
 from app.database import Database
 from app.errors import (
+    BODY_ERRORS,
     Invalid,
-    Malformed,
     NotFound,
     NotYours,
     TokenLimitReached,
     Unauthenticated,
     Unavailable,
-    UnsupportedMediaType,
 )
 from app.names import clean_name
 from app.pages import page_of
@@ -44,7 +43,7 @@ class TokensController(Controller):
             "The answer holds the token itself. **This is the only time it is shown**: only a hash is kept, and nobody can "
             "bring it back. Store it at once where your program reads its secrets. Who may read `/api/v1` with it is you."
         ),
-        responses=problems(Malformed, TokenLimitReached, Unauthenticated, UnsupportedMediaType, Invalid, Unavailable),
+        responses=problems(*BODY_ERRORS, TokenLimitReached, Unauthenticated, Invalid, Unavailable),
     )
     async def create(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Annotated
 
 from litestar import Controller, post
@@ -14,7 +15,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from app.accounts.guards import CallerRequest, require_caller
 from app.database import Database
-from app.errors import Invalid, Malformed, NotFound, NotYours, Unauthenticated, Unavailable, UnsupportedMediaType
+from app.errors import BODY_ERRORS, Invalid, NotFound, NotYours, Unauthenticated, Unavailable
 from app.requests import Clients, parse_id_parameter
 from app.responses import problems
 from app.usage.imports import import_activity
@@ -22,6 +23,7 @@ from app.usage.structs import ImportReport
 from app.usage.uploads import a_place, uploaded_file
 
 
+@dataclass  # without it, the framework's own would never call what is in here
 class ImportOperation(Operation):
     """Says what the body is, which no annotation can: it is read as a stream."""
 
@@ -53,7 +55,7 @@ class ImportsController(Controller):
         status_code=HTTP_200_OK,
         request_max_body_size=None,  # any size: it is read as a stream
         operation_class=ImportOperation,
-        responses=problems(Malformed, Unauthenticated, NotYours, NotFound, UnsupportedMediaType, Invalid, Unavailable),
+        responses=problems(*BODY_ERRORS, Unauthenticated, NotYours, NotFound, Invalid, Unavailable),
     )
     async def import_activity(
         self,

@@ -167,7 +167,7 @@ async def test_bad_limits_are_refused(asked: Asked, root: str, path: str) -> Non
 
 @pytest.mark.parametrize("root", ["/api", "/api/v1"])
 async def test_bad_formats_are_refused(asked: Asked, root: str) -> None:
-    for value in ("xml", "", "CSV", "Json", "csv,json", "text/csv", "csv&format=csv", "csv&format=json", "%00"):
+    for value in ("xml", "", "null", "CSV", "Json", "csv,json", "text/csv", "csv&format=csv", "csv&format=json", "%00"):
         await refused(asked.alice[root], "usage", f"format={value}", "#/format")
     for path in ("stats", *(["keys", "token", "metrics"] if root == "/api/v1" else [])):
         await refused(asked.alice[root], path, "format=csv", "#/format")

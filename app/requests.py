@@ -206,6 +206,8 @@ async def check_request(request: Request[Any, Any, Any]) -> Response[None] | Non
         return _options(request)
     if request.scope["query_string"]:
         check_query(request.scope["query_string"], request.app.state.query_parameters[request.route_handler.handler_id])
+    if request.method != "GET" and header_values(request.scope, b"content-encoding"):
+        raise UnsupportedMediaType("Send the body as it is: packed ones are not unpacked.")
     handler: Any = request.route_handler
     if handler.parsed_data_field is not None and handler.resolve_data_dto() is StrictJSON:
         if not _JSON.fullmatch(request.headers.get("content-type", "")):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import os
 import shutil
 import signal
@@ -326,7 +328,21 @@ HOSTILE: dict[str, tuple[bytes, set[int | None]]] = {
     "deep brackets": (post(body=b'{"email":' + b"[" * 60_000), {400}),
     "deep brackets in an unknown field": (post(body=b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}"), {400}),
     "escaped NUL": (post(body=b'{"email": "a\\u0000@b.de", "password": "x"}'), {422}),
-    "compressed body": (post(b"Content-Encoding: gzip", body=b"\x1f\x8b\x08\x00"), {400, 415}),
+    "compressed body": (post(b"Content-Encoding: gzip", body=gzip.compress(b"{}" + b" " * 10_000_000)), {415}),
+    "body that is said to be compressed": (post(b"Content-Encoding: br"), {415}),
+    "less announced than sent": (post(b"Content-Length: 2", body=b"{}" + b"x" * 100), {422}),
+    "chunk extension": (
+        post(b"Transfer-Encoding: chunked", body=b'2;x="' + b"y" * 100 + b'"\r\n{}\r\n0\r\n\r\n'), {400, 422},
+    ),
+    "endless chunk extension": (
+        post(b"Transfer-Encoding: chunked", body=b"2;" + b"y" * 1_000_000 + b"\r\n{}\r\n0\r\n\r\n"), {400, None},
+    ),
+    "endless trailers": (
+        post(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\n" + b"X: y\r\n" * 100_000 + b"\r\n"), {400, None},
+    ),
+    "a hundred cookies": (ask(b"/livez", *[b"Cookie: a=%d" % number for number in range(100)]), {200, 400, 431}),
+    "a thousand query parameters": (ask(b"/livez?" + b"&".join([b"a=1"] * 1000)), {422}),
+    "line feeds in the client's name": (ask(b"/nothing", b'User-Agent: a\r {"forged": true}'), {400, 404}),
     "odd length": (post(b"Content-Length: +2"), {400}),
     "negative length": (post(b"Content-Length: -2"), {400}),
     "two lengths": (post(b"Content-Length: 2", b"Content-Length: 3"), {400}),
@@ -336,6 +352,7 @@ HOSTILE: dict[str, tuple[bytes, set[int | None]]] = {
     "no host": (ask(b"/livez", host=b""), {200, 400}),
     "garbage as the host": (ask(b"/livez", host=b"Host: a/b@c\xff:99999"), {200, 400}),
     "two hosts": (ask(b"/livez", b"Host: i"), {200, 400}),
+    "another host, forwarded": (ask(ME, b"X-Forwarded-Host: evil", b"Forwarded: host=evil", host=b"Host: evil"), {401}),
     "empty host": (ask(b"/livez", host=b"Host:"), {200, 400}),
     "encoded dots": (ask(b"/schema/%2e%2e/%2e%2e/etc/passwd"), {404}),
     "plain dots": (ask(b"/../../../../etc/passwd"), {400, 404}),
@@ -448,6 +465,14 @@ def test_no_secret_is_in_the_log(service: Service, access_token: str) -> None:
     said = service.said.read_text()
     for secret in (PASSWORD, access_token, access_token.rpartition(".")[2], "alice@example.com"):
         assert secret not in said
+
+
+def test_nothing_that_was_sent_makes_a_line_of_the_log(service: Service) -> None:
+    lines = service.said.read_text().splitlines()
+    assert lines
+    for line in lines:
+        if not line.startswith("OpenRouter Watcher listens on"):
+            assert {"event", "level", "timestamp"} <= json.loads(line).keys(), line
 
 
 def test_clients_that_do_not_get_on_are_cut_off(service: Service, access_token: str) -> None:

@@ -73,6 +73,7 @@ bench: .venv/dev.installed $(ASSETS) ## measurements, an hour of them; see tests
 	$(BIN)/python -m tests.bench.sync
 	$(BIN)/python -m tests.bench.stats
 	$(BIN)/python -m tests.bench.pages
+	$(BIN)/python -m tests.bench.idle
 
 check: .venv/dev.installed ## format, lint, types, import rules, dangerous code, migrations
 	$(BIN)/ruff format --check

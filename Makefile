@@ -22,8 +22,8 @@ ASSETS := app/web/static/vendor/installed
 # without byte code each of the many processes of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test rounds coverage test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit format schema lock image secrets assets fuzz schemathesis \
-	screenshots wheel clean
+.PHONY: help run demo test rounds coverage fuzz schemathesis test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit format \
+	schema lock image secrets assets screenshots wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -22,8 +22,8 @@ ASSETS := app/web/static/vendor/installed
 # without byte code each of the many processes of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test rounds coverage fuzz schemathesis test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit format \
-	schema lock image secrets assets screenshots wheel clean
+.PHONY: help run demo test rounds mutants coverage fuzz schemathesis test-pgbouncer test-compose test-wheel test-upgrade faults load bench check audit \
+	format schema lock image secrets assets screenshots wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: .venv/dev.installed $(ASSETS) ## all tests, against a real PostgreSQL
 
 rounds: .venv/dev.installed $(ASSETS) ## races and kills as often as it takes to believe them, ten minutes
 	TEST_ROUNDS=many $(BIN)/python -m pytest --quiet tests/test_races.py tests/tokens/test_races.py tests/usage/test_schedulers.py
+
+mutants: .venv/dev.installed $(ASSETS) ## is every guard and every condition of ownership missed when it is gone? Hours; PART=… for some
+	$(BIN)/python -m tests.mutants "$(PART)"
 
 coverage: .venv/dev.installed $(ASSETS) ## the same in twice the time, and refuses when they run less than 95 % of the code
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)

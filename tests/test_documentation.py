@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.simulator.server import serving
 from app.simulator.world import World
 from tests.conftest import SECRET
-from tests.documentation import PAGES, blocks, commands
+from tests.documentation import ELSEWHERE, PAGES, blocks, commands
 from tests.processes import PROJECT, running_server
 from tests.usage.exports import ACTIVITY
 from tests.walk import bash, walk
@@ -58,8 +58,8 @@ async def test_what_the_pages_say_to_type_works(
             assert "1 tokens found: 1 revoked" in said, "the leaked one"
             assert "1 tokens found: 0 revoked, 1 revoked before" in said, "and again, from a repository"
             assert await bash(commands("docs/install.md"), tmp_path, BASE=base_url) == '{"status":"ok"}' * 2
-    for block in blocks(PROJECT / "docs/operate.md"):
-        if block.language == "sql":
+    for block in (block for page in PAGES for block in blocks(page)):
+        if block.language == "sql" and block.place != ELSEWHERE:
             await connection.execute(block.text)
 
 
@@ -148,6 +148,15 @@ def test_every_documented_default_is_the_default(tmp_path: Path) -> None:
             ], name
         elif not written.startswith("made and kept"):
             assert not getattr(default, name.lower()), name
+
+
+def test_every_test_that_a_promise_names_is_there() -> None:
+    promises = (PROJECT / "SECURITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[a-z_/]+\.py)(?:::(test_\w+))?`", promises)
+    assert len(named) > 15
+    for path, name in named:
+        text = (PROJECT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(async )?def {name or 'test_'}", text, re.MULTILINE), f"{path}::{name}"
 
 
 def test_every_path_in_the_progress_table_exists() -> None:

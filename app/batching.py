@@ -14,10 +14,11 @@ from app.errors import Unavailable
 
 Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")
+_Waiting = tuple[asyncio.Future[tuple[Answer, int]], float]  # since when
 
 
 class Lanes(msgspec.Struct, frozen=True):
-    """How many calls at once, how many keys in each, how many requests wait for them at most, and how long for one that fails."""
+    """How many calls at once, how many keys in each, how many requests wait for them at most, and for how long."""
 
     count: int = 1
     batch_max: int = 500
@@ -36,8 +37,8 @@ class Batcher(Generic[Key, Answer]):
     """Turns many awaits into few calls of `send`.
 
     A request that comes alone goes at once. Requests with the same key go as one, and never in two calls at the same time. What
-    fails, fails for those of its call only; what fails after long silence, for those in line too, who would wait as long once
-    more. A request that is given up leaves the line, or its answer goes nowhere.
+    fails, fails for those of its call only. Who has waited too long for a call to begin is not made to wait for its end. A
+    request that is given up leaves the line, or its answer goes nowhere.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Batcher(Generic[Key, Answer]):
         self._patience_seconds = lanes.patience_seconds
         self._free_lanes = lanes.count
         self._waiting = 0
-        self._line: dict[Key, list[asyncio.Future[tuple[Answer, int]]]] = {}
+        self._line: dict[Key, list[_Waiting[Answer]]] = {}
         self._under_way: set[Key] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -69,12 +70,12 @@ class Batcher(Generic[Key, Answer]):
     async def ask(self, key: Key) -> tuple[Answer, int]:
         """What `send` answers for the key, and how many of the requests with this key in the same call came before this one.
 
-        Raises Unavailable when the line is full, and what `send` raises.
+        Raises Unavailable when the line is full or does not move, and what `send` raises.
         """
         if self._is_closed or self._waiting >= self._waiting_max:
             raise Unavailable
         request: asyncio.Future[tuple[Answer, int]] = asyncio.get_running_loop().create_future()
-        self._line.setdefault(key, []).append(request)
+        self._line.setdefault(key, []).append((request, perf_counter()))
         self._waiting += 1
         if self._free_lanes and key not in self._under_way:
             self._free_lanes -= 1
@@ -100,19 +101,23 @@ class Batcher(Generic[Key, Answer]):
     def _next_batch(self) -> dict[Key, list[asyncio.Future[tuple[Answer, int]]]]:
         """Those who have waited longest, but for keys that are under way."""
         batch: dict[Key, list[asyncio.Future[tuple[Answer, int]]]] = {}
+        latest = perf_counter() - self._patience_seconds
         for key in [key for key in self._line if key not in self._under_way]:
             if len(batch) == self._batch_max:
                 break
             requests = self._line.pop(key)
             self._waiting -= len(requests)
-            if staying := [request for request in requests if not request.cancelled()]:
+            staying: list[asyncio.Future[tuple[Answer, int]]] = []
+            for request, since in requests:
+                if request.cancelled():
+                    continue
+                if since < latest:
+                    request.set_exception(Unavailable())
+                else:
+                    staying.append(request)
+            if staying:
                 batch[key] = staying
         return batch
-
-    def _empty_line(self) -> list[list[asyncio.Future[tuple[Answer, int]]]]:
-        """Everybody's who waits."""
-        waiting, self._line, self._waiting = [*self._line.values()], {}, 0
-        return waiting
 
     async def _send_batch(self, batch: dict[Key, list[asyncio.Future[tuple[Answer, int]]]]) -> None:
         self._under_way |= batch.keys()
@@ -125,11 +130,7 @@ class Batcher(Generic[Key, Answer]):
                         request.set_result((answers[key], rank))
         except BaseException as error:
             reason = error if isinstance(error, Exception) else Unavailable()  # the loop is being stopped
-            refused = [
-                *batch.values(),
-                *(self._empty_line() if perf_counter() - began >= self._patience_seconds else ()),
-            ]
-            for request in (request for requests in refused for request in requests if not request.done()):
+            for request in (request for requests in batch.values() for request in requests if not request.done()):
                 request.set_exception(reason)
             if reason is not error:
                 raise

@@ -14,6 +14,7 @@ from typing import Any
 
 from app import __version__
 from app.database import Watch
+from app.errors import Unavailable
 from app.metrics.repository import SyncState
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"})
@@ -47,6 +48,9 @@ class Metrics:
         self._problems = prometheus.Counter(
             "watcher_problems", "Refused and failed requests, by the problem's code", ("code",), registry=registry
         )
+        self._problems.labels(
+            Unavailable.code
+        )  # opens the counters' file, for which there may be no descriptor left by then
         self._batch_size = prometheus.Histogram(
             "watcher_batch_size",
             "Requests that shared a statement",

@@ -57,7 +57,7 @@ def main(part: str, results: Path | None, *, trusting: bool) -> None:
         if not trusting:
             require_green({test for mutant in mutants.values() for test in judges_of(mutant.path)}, copy)
         for number, (name, mutant) in enumerate(mutants.items(), 1):
-            verdict = judge(mutant, PROJECT, copy)
+            verdict = judge(mutant, copy)
             fates[verdict.fate] += 1
             click.echo(f"{number}/{len(mutants)} {verdict.fate} in {verdict.seconds:.0f} s: {name}")
             if results:

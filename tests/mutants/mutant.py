@@ -22,7 +22,7 @@ class Mutant(msgspec.Struct, frozen=True):
     what: str
 
     def text(self, project: Path) -> str:
-        """Of the file as this mutant has it."""
+        """Of the file as this mutant has it; `project`: where the file is as it was when the mutant was made."""
         text = (project / self.path).read_text(encoding="utf-8")
         return text[: self.start] + self.replacement + text[self.end :]
 

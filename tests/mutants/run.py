@@ -36,7 +36,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "sql/accounts/list_users": ("tests/commands/test_user.py", "tests/commands/test_commands.py"),
     "sql/accounts/check_any": ("tests/accounts/test_registration.py", PAGES),
     "sql/accounts/authorize_cookie": (TABLE, COOKIES),
-    "sql/accounts/create_browser": (COOKIES, TABLE),
+    "sql/accounts/create_browser": (SESSIONS, COOKIES),
     "sql/accounts/find_caller": (TABLE,),
     "sql/accounts/set_": ("tests/accounts/test_passwords.py", "tests/accounts/test_account.py", SESSIONS),
     "sql/accounts": (SESSIONS, "tests/accounts", COOKIES, TABLE),
@@ -59,6 +59,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "app/accounts/passwords": ("tests/accounts/test_passwords.py", "tests/accounts/test_login.py"),
     "app/accounts/verify": ("tests/accounts/test_login.py", "tests/accounts/test_limits.py", "tests/accounts/test_passwords.py"),
     "app/accounts/repository": (SESSIONS, REFRESH, "tests/accounts", "tests/commands/test_commands.py", TABLE),
+    "app/accounts/change": ("tests/accounts/test_account.py", "tests/accounts/test_passwords.py"),
+    "app/accounts/register": ("tests/accounts/test_registration.py", "tests/accounts/test_limits.py"),
+    "app/accounts/sessions": (SESSIONS, "tests/events", COOKIES),
+    "app/accounts/controller": (REFRESH, SESSIONS, TABLE, "tests/accounts/test_login.py"),
     "app/accounts": (TABLE, "tests/accounts"),
     "app/tokens/secret": ("tests/tokens/test_secret.py",),
     "app/tokens/authorization": ("tests/tokens/test_authorize.py", "tests/tokens", TABLE),
@@ -86,11 +90,12 @@ def judges_of(path: str) -> list[str]:
     return next(list(tests) for start, tests in TESTS.items() if path.startswith(start))
 
 
-def judge(mutant: Mutant, project: Path, copy: Path) -> Verdict:
+def judge(mutant: Mutant, copy: Path) -> Verdict:
     """Writes it into the copy, runs the tests there, and writes back what was there before."""
-    place, original = copy / mutant.path, (project / mutant.path).read_bytes()
+    place = copy / mutant.path
+    original = place.read_bytes()
     stale = Path(cache_from_source(str(place)))
-    place.write_text(mutant.text(project), encoding="utf-8")
+    place.write_text(mutant.text(copy), encoding="utf-8")
     stale.unlink(missing_ok=True)  # of the same size and second as the original's, perhaps
     began = time.monotonic()
     try:

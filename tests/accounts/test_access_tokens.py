@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import hypothesis
+import jwt
 import msgspec
 import pytest
 from hypothesis import strategies as st
@@ -363,3 +364,10 @@ async def test_any_authorization_header_is_answered_401(client: httpx.AsyncClien
         answer = await client.get("/api/auth/me", headers=[(b"authorization", value)])
         assert_problem(answer, 401, "unauthenticated")
         assert answer.headers["www-authenticate"].startswith('Bearer realm="openrouter-watcher"')
+
+
+def test_key_that_is_too_short_signs_and_reads_nothing() -> None:
+    """The settings refuse it, too; this is for whoever makes a Signer elsewhere."""
+    signer = Signer([bytes(31)])
+    with pytest.raises(jwt.InvalidKeyError):
+        signer.sign(1, 1)

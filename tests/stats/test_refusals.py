@@ -14,7 +14,7 @@ import pytest
 from app.cursors import ByCell, ByTime, Cursors
 from app.stats.selection import select
 from tests.accounts.bodies import assert_problem, assert_unauthenticated
-from tests.cast import Person, bearer
+from tests.cast import PASSWORD, Person, bearer
 from tests.conftest import SECRET, new_database, quiet_settings, running_app
 from tests.readers import AUGUST, Reader
 from tests.usage.facts import Fact, book, key_ids
@@ -122,6 +122,16 @@ async def test_key_of_somebody_else_is_forbidden_and_nothing_of_it_told(asked: A
         answer = await asked.alice[root].ask(path, f"{AUGUST}&api_key_id={theirs}", {"Accept": accept})
         assert_problem(answer, 403, "not_yours")
         assert "bob" not in answer.text
+
+
+@pytest.mark.parametrize(("root", "path"), SELECTING)
+async def test_key_of_a_deleted_account_is_not_found(asked: Asked, root: str, path: str) -> None:
+    leaver = await Person.arrives(asked.alice[root].owner.client, f"leaver{SELECTING.index((root, path))}@example.com")
+    await book(asked.connection, leaver.id, Fact(date(2026, 8, 1), "theirs"))
+    (key_id,) = (await key_ids(asked.connection, leaver.id)).values()
+    await asked.alice[root].refused(path, f"api_key_id={key_id}", 403, "not_yours")
+    assert (await leaver.delete("/api/auth/me", json={"password": PASSWORD})).status_code == 204
+    await asked.alice[root].refused(path, f"api_key_id={key_id}", 404, "not_found")
 
 
 @pytest.mark.parametrize(("root", "path"), SELECTING)

@@ -49,6 +49,7 @@ def cookie_of(answer: httpx.Response) -> tuple[str, dict[str, Any], str]:
         ("https://watcher.example.com/below", {"Origin": "https://watcher.example.com"}, True),
         ("http://127.0.0.1:8000", {"Origin": "http://127.0.0.1:8000"}, True),
         ("http://localhost:8000", {"Origin": "http://localhost:8000"}, True),
+        ("http://watcher.localhost:8000", {"Origin": "http://watcher.localhost:8000"}, True),
         ("http://[::1]:8000", {"Origin": "http://[::1]:8000"}, True),
         ("http://nas.lan", {"Origin": "http://nas.lan"}, False),
         ("", PRIVATE, True),
@@ -180,6 +181,7 @@ FROM_ELSEWHERE = [
     {"Origin": "https://evil.example"},
     {"Origin": "http://watcher.test.evil.example"},
     {"Origin": "http://watcher.test:8080"},
+    {"Origin": "ftp://watcher.test"},
     {"Origin": "null"},
     {},
 ]

@@ -317,6 +317,17 @@ async def test_readyz_is_200_where_all_is_well(client: httpx.AsyncClient) -> Non
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+async def test_readyz_says_that_the_database_takes_no_writes(
+    client: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    pids = await service_backends(connection)
+    await bound(connection, "default_transaction_read_only", "on")
+    for pid in pids:
+        await connection.execute("SELECT pg_terminate_backend($1)", pid)
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/livez")).status_code == 200
+
+
 async def test_busy_service_answers_503_and_then_works_again(
     settings: Settings, connection: asyncpg.Connection
 ) -> None:

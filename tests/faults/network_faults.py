@@ -76,7 +76,7 @@ async def cut_at_commit(stage: Stage, load: Load) -> AsyncGenerator[None]:
 
 
 NETWORK_FAULTS = (
-    Fault("database far away", far, Expectation(readiness="ready"), seconds=6),
+    Fault("database far away", far, seconds=6),
     Fault("way to it narrow", narrow, seconds=6),
     Fault("packets swallowed", swallowed, Expectation(readiness="away"), seconds=14),
     Fault("connections forgotten", lost, Expectation(readiness="away"), seconds=6),

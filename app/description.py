@@ -27,12 +27,13 @@ class Money(OpenAPISchemaPlugin):
 
 
 ID = "^[1-9][0-9]{0,18}$"
+WITHOUT_NUL = r"^[^\u0000]*$"  # which PostgreSQL cannot hold
 
 
 class Description(JsonRenderPlugin):
     """Says of a parameter that may be left out what it is when it is there: in a query there is no null. Says what an id is.
 
-    And that bodies have no other fields than those described.
+    And that bodies have no other fields than those described, and no U+0000 in them.
     """
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
@@ -41,12 +42,19 @@ class Description(JsonRenderPlugin):
             for operation in path.values():
                 for content in operation.get("requestBody", {}).get("content", {}).values():
                     if name := content["schema"].get("$ref", "").rpartition("/")[2]:
-                        openapi_schema["components"]["schemas"][name]["additionalProperties"] = False
+                        _close(openapi_schema["components"]["schemas"][name])
                 for parameter in operation.get("parameters", []):
                     parameter["schema"] = _without_null(parameter["schema"])
                     if parameter["name"].endswith("_id"):
                         parameter["schema"]["pattern"] = ID
         return super().render(request, openapi_schema)
+
+
+def _close(body: dict[str, Any]) -> None:
+    body["additionalProperties"] = False
+    for field in body["properties"].values():
+        if field.get("type") == "string":
+            field["pattern"] = WITHOUT_NUL
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ differs between exports. `created_at` has no zone and is UTC; money is dollars i
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ OPTIONAL = (
 RECORD_MAX_BYTES = 1024 * 1024  # an honest line has a few hundred bytes
 # An honest record has one. The bound keeps hostile quotes cheap: each line is read at most so many times.
 RECORD_MAX_LINES = 20
+# A byte order mark, if there is one, stands before the first line. Loaded now: there may be no descriptor left by then.
+_FIRST_CODEC = codecs.lookup("utf-8-sig").name
 TEXT_MAX = {"generation_id": 200, "model_permaslug": 300, "provider_name": 300, "api_key_name": 300}  # code points
 TOKENS_MAX = 10**10
 YEARS = range(2000, 2101)
@@ -71,7 +74,7 @@ class ActivityReader:
         """For one file."""
         self._rest = bytearray()  # of a line whose end has not come yet
         self._is_too_long = False  # that line, so that the rest of it is not kept
-        self._codec = "utf-8-sig"  # a byte order mark, if there is one, stands before the first line
+        self._codec = _FIRST_CODEC
         self._lines: list[str | None] = []  # whole, and not part of a record yet; None is one that was too long
         self._line = 1  # the number of the first of them
         self._pick: Callable[[list[str]], tuple[str, ...]] | None = None  # the columns we know, once there was a header

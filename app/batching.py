@@ -101,7 +101,7 @@ class Batcher(Generic[Key, Answer]):
     def _next_batch(self) -> dict[Key, list[asyncio.Future[tuple[Answer, int]]]]:
         """Those who have waited longest, but for keys that are under way."""
         batch: dict[Key, list[asyncio.Future[tuple[Answer, int]]]] = {}
-        latest = perf_counter() - self._patience_seconds
+        since_min = perf_counter() - self._patience_seconds
         for key in [key for key in self._line if key not in self._under_way]:
             if len(batch) == self._batch_max:
                 break
@@ -111,7 +111,7 @@ class Batcher(Generic[Key, Answer]):
             for request, since in requests:
                 if request.cancelled():
                     continue
-                if since < latest:
+                if since < since_min:
                     request.set_exception(Unavailable())
                 else:
                     staying.append(request)

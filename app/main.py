@@ -34,6 +34,7 @@ from app.keys.controller import KeysController
 from app.keys.encryption import require_right_keys
 from app.metrics.controller import MetricsController
 from app.metrics.instruments import Metrics
+from app.public.figures import Figures
 from app.public.shortcut import Selections, Shortcut
 from app.public.sums import sum_usages
 from app.public.v1 import PublicController
@@ -74,7 +75,7 @@ def create_app(
     """
     app = create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db, readiness=readiness)
     state = app.state
-    shortcut = Shortcut(app, state.selections, state.authorization, state.totals, state.entries)
+    shortcut = Shortcut(app, state.selections, state.authorization, state.figures, state.entries)
     return Edge(shortcut, state.traffic)
 
 
@@ -176,7 +177,7 @@ def create_litestar(
                 "policy": policy,
                 "pages": pages,
                 "authorization": authorization,
-                "totals": totals,
+                "figures": Figures(totals),
                 "selections": Selections(),
                 "entries": entries,
                 "traffic": Traffic(clients, metrics),

@@ -8,29 +8,9 @@ import msgspec
 
 from app.batching import Batcher
 from app.errors import Unauthenticated
-from app.keys import repository as keys
 from app.limits import Limit
 from app.public.structs import CallingToken, RateLimit
-from app.public.sums import Asked
-from app.stats.answers import tag_of, tagged
-from app.stats.overview import stats_of
-from app.stats.selection import Selection
-from app.stats.structs import Selected, Stats, Totals
 from app.tokens.structs import Bearer, TokenEntry
-
-
-async def find_stats(
-    totals: Batcher[Asked, Totals], user_id: int, selection: Selection
-) -> tuple[Stats, dict[str, str]]:
-    """The sums, and the headers of their entity tag. Raises NotFound or NotYours for the selection's key, Unavailable."""
-    found, _ = await totals.ask((user_id, selection))
-    keys.require(selection.key_id, is_own=found.is_own_key)
-    return stats_of(found), tagged(tag_of_stats(user_id, found, selection))
-
-
-def tag_of_stats(user_id: int, state: Selected, selection: Selection) -> str:
-    """Their entity tag."""
-    return tag_of(user_id, state, "stats", selection)
 
 
 async def find_calling_token(

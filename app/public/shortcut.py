@@ -15,11 +15,10 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from app.batching import Batcher
 from app.encoding import encode
 from app.errors import AppError
-from app.public.answers import find_calling_token, find_stats
-from app.public.sums import Asked
+from app.public.answers import find_calling_token
+from app.public.figures import Figures
 from app.responses import WholeResponse, problem_answer
 from app.stats.selection import Selection
-from app.stats.structs import Totals
 from app.tokens.authorization import Authorization
 from app.tokens.guard import admit
 from app.tokens.structs import TokenEntry
@@ -64,14 +63,14 @@ class Shortcut:
         app: ASGIApp,
         selections: Selections,
         authorization: Authorization,
-        totals: Batcher[Asked, Totals],
+        figures: Figures,
         entries: Batcher[Any, TokenEntry | None],
     ) -> None:
         """`app`: the long way. The other parts are those that its routes use too."""
         self._app = app
         self._selections = selections
         self._authorization = authorization
-        self._totals = totals
+        self._figures = figures
         self._entries = entries
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,10 +90,11 @@ class Shortcut:
         try:
             caller = await admit(scope, self._authorization)
             if selection is not None:
-                answer, headers = await find_stats(self._totals, caller.user_id, selection)
+                answer = await self._figures.find_stats(caller, selection)
+                response = WholeResponse(HTTP_200_OK, answer.headers, answer.body)
             else:
-                answer, headers = await find_calling_token(self._entries, caller, self._authorization.limit), {}
-            response = WholeResponse(HTTP_200_OK, headers, encode(answer))
+                entry = await find_calling_token(self._entries, caller, self._authorization.limit)
+                response = WholeResponse(HTTP_200_OK, {}, encode(entry))
         except AppError as error:
             response = problem_answer(scope, error)
         await response(scope, receive, send)

@@ -17,7 +17,8 @@ from app.etags import make_etag
 from app.keys import repository as keys
 from app.keys.structs import KeyEntry
 from app.pages import link_to_next, split_page
-from app.public.answers import find_calling_token, find_stats, tag_of_stats
+from app.public.answers import find_calling_token
+from app.public.figures import tag_of_stats
 from app.public.metrics import CONTENT_TYPE, exposition
 from app.public.structs import CallingToken, KeysPage, PublicKey
 from app.replica import Reader
@@ -71,9 +72,9 @@ class PublicController(Controller):
             selected = await _reader(request).read(lambda db: stats.find_selection(db, user_id, selection))
             if is_known(request, etag := tag_of_stats(user_id, selected, selection)):
                 return not_modified(etag)
-        answer, headers = await find_stats(state.totals, user_id, selection)
+        answer = await state.figures.find_stats(request.user, selection)
         state.selections.learn(request.scope["query_string"], selection)
-        return JSONResponse(answer, headers=headers)
+        return JSONResponse(answer.body, headers=answer.headers)
 
     @get(
         "/usage",

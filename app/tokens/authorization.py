@@ -43,7 +43,7 @@ class Authorization:
             raise Unauthenticated(credential_sent=True)
         if verdict.is_locked:
             raise Unavailable  # the token is being purged with its account
-        bearer = Bearer(verdict.token_id, verdict.user_id)
+        bearer = Bearer(verdict.token_id, verdict.user_id, verdict.usage_version, verdict.today)
         if self.limit is None:
             return Passage(bearer, None)
         quota = Quota(self.limit, verdict.free - rank, verdict.renewed_at, verdict.renewed_in_seconds)

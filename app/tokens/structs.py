@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import msgspec
@@ -73,10 +73,12 @@ class Revoked(msgspec.Struct, frozen=True):
 
 
 class Bearer(msgspec.Struct, frozen=True):
-    """Whom a live token speaks for."""
+    """Whom a live token speaks for, and in which state that user's figures are on which UTC day."""
 
     token_id: int
     user_id: int
+    usage_version: int
+    today: date
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -89,6 +91,8 @@ class Verdict(msgspec.Struct, frozen=True):
     digest: bytes
     token_id: int
     user_id: int
+    usage_version: int
+    today: date
     is_locked: bool
     free: int
     renewed_at: int

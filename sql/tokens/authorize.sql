@@ -1,5 +1,6 @@
 -- Whom tokens speak for at this moment, how many of the requests that carry them pass the rate limit, and those on their meters:
--- verdict and count are one. A token that is not alive has no row. Nothing in here waits for another session.
+-- verdict and count are one. A token that is not alive has no row. Nothing in here waits for another session. With it comes in which
+-- state the owner's figures are, as in stats/find_selection, for those who know them already.
 -- $1 digests bytea[]
 -- $2 requests bigint[]
 -- $3 limit bigint
@@ -9,6 +10,7 @@
 WITH clock AS MATERIALIZED (
     SELECT
         EXTRACT(EPOCH FROM now())::double precision AS epoch,
+        (now() AT TIME ZONE 'UTC')::date AS today,
         floor(EXTRACT(EPOCH FROM now())::double precision * 60 / $4::bigint)::bigint AS bucket,
         -- a crash of the server may forget the last counts; waiting for its disk would be most of the time of a batch
         set_config('synchronous_commit', 'off', TRUE) AS synchronous_commit
@@ -86,11 +88,12 @@ counted AS (
 
 -- more is free when the oldest sub-bucket in which a request passed has left the window; without a limit all are free, always
 SELECT
-    j.digest, j.token_id, j.user_id, j.is_locked,
+    j.digest, j.token_id, j.user_id, COALESCE(v.version, 0) AS usage_version, c.today, j.is_locked,
     COALESCE(j.free, j.passes) AS free,
     COALESCE(ceil(r.epoch), 0)::bigint AS renewed_at,
     GREATEST(ceil(r.epoch - c.epoch), 1)::bigint AS renewed_in_seconds
 FROM judged AS j
+LEFT JOIN usage_versions AS v ON v.user_id = j.user_id
 CROSS JOIN clock AS c
 CROSS JOIN LATERAL (
     SELECT

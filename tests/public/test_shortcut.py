@@ -66,7 +66,7 @@ async def ways(settings: Settings) -> AsyncGenerator[Ways]:
     async def hand_on(scope: Any, receive: Any, send: Any) -> None:
         await WholeResponse(HANDED_ON, {}, b"")(scope, receive, send)
 
-    shortcut = Shortcut(hand_on, state.selections, state.authorization, state.totals, state.entries)
+    shortcut = Shortcut(hand_on, state.selections, state.authorization, state.figures, state.entries)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(lifespan(app))
         clients = [

@@ -276,6 +276,15 @@ async def test_lost_answer_is_given_again_while_the_secret_is_changed(settings: 
             tokens = answers[0].json()
 
 
+async def test_lost_answer_that_nobody_can_tell_again_is_refused(settings: Settings) -> None:
+    """The secret that the successor was derived with is gone."""
+    changed = msgspec.structs.replace(settings, jwt_secrets=(OTHER_SECRET,))
+    async with running_app(settings) as before, running_app(changed) as after:
+        alice = await Person.arrives(before, "alice@example.com")
+        assert (await refresh(before, alice.tokens)).status_code == 200
+        assert (await refresh(after, alice.tokens)).status_code == 401
+
+
 async def test_key_id_tells_nothing_of_the_secret_to_who_has_another(alice: Person) -> None:
     kid = decoded(alice.tokens["access_token"])[0]["kid"]
     assert len(kid) == 8

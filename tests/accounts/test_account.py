@@ -9,10 +9,12 @@ import asyncpg
 import httpx
 
 from app import scheduler
+from app.accounts import repository
+from app.accounts.addresses import parse_address
 from app.database import Database
 from tests.accounts.bodies import assert_problem, assert_refuses_bad_bodies, assert_unauthenticated
 from tests.accounts.test_refresh import is_alive, refresh
-from tests.cast import PASSWORD, Person, bearer, log_in
+from tests.cast import PASSWORD, POLICY, Person, bearer, log_in
 
 NEW_PASSWORD = "another horse battery staple"
 
@@ -194,3 +196,19 @@ async def test_purge_leaves_live_sessions_and_takes_those_long_past(
     assert await connection.fetchval("SELECT count(*) FROM sessions") == 1
     assert await is_alive(client, alice.tokens)
     assert (await refresh(client, alice.tokens)).status_code == 200
+
+
+async def test_purge_takes_no_account_and_no_browser_session_that_lives(
+    alice: Person, connection: asyncpg.Connection, database_url: str, password_hash: str
+) -> None:
+    """Neither of them need have anything that hangs on it."""
+    carol = await repository.create_user(connection, parse_address("carol@example.com"), password_hash)
+    user = await repository.find_credentials(connection, alice.id)
+    assert user
+    assert await repository.create_browser_session(connection, user, POLICY, b"x" * 32, "127.0.0.1", "x")
+    db = Database(database_url)
+    await db.open()
+    await scheduler.purge(db)
+    await db.close()
+    assert await repository.authorize_cookie(connection, POLICY, b"x" * 32)
+    assert await repository.find_credentials(connection, carol.id)

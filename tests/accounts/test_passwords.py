@@ -193,6 +193,25 @@ async def test_logins_at_once_all_succeed_while_the_hash_is_replaced(
     assert await stored_hash(connection, alice) != weak
 
 
+async def test_password_that_is_changed_while_the_old_one_s_hash_is_replaced_stays_changed(
+    alice: Person, client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (
+        argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(password)
+        for password in (PASSWORD, "another horse battery staple")
+    )
+    await store_hash(connection, alice, old)
+    with held(monkeypatch, "hash") as gate:
+        login = asyncio.create_task(attempt(client, alice.email, PASSWORD))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while gate.call_count == 0:  # noqa: ASYNC110 -- a thread tells no event
+                await asyncio.sleep(0.01)
+        await store_hash(connection, alice, new)
+        gate.open()
+        assert_problem(await login, 401, "wrong_credentials")
+    assert await stored_hash(connection, alice) == new
+
+
 async def test_stored_hash_that_asks_for_too_much_is_refused_without_the_work(
     alice: Person, client: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:

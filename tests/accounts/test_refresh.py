@@ -213,6 +213,13 @@ async def test_disabled_or_deleted_account_cannot_refresh(
     assert_unauthenticated(await refresh(client, bob.tokens), credential_sent=True)
 
 
+async def test_refresh_asks_for_the_account_and_not_only_for_the_session(
+    alice: Person, client: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE users SET disabled_at = now()")  # and no session has been ended
+    assert_unauthenticated(await refresh(client, alice.tokens), credential_sent=True)
+
+
 async def test_logout_racing_refreshes_wins(alice: Person, client: httpx.AsyncClient) -> None:
     for _ in range(3):
         tokens = await log_in(client, alice.email)

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from app.accounts import repository
+from app.errors import NotYours
 from app.settings import Settings
 from tests.accounts.bodies import assert_problem, assert_unauthenticated
 from tests.accounts.test_login import disable
@@ -135,10 +136,12 @@ async def test_a_session_may_end_itself(alice: Person, client: httpx.AsyncClient
 
 
 async def test_session_of_somebody_else_is_forbidden_and_stays(
-    alice: Person, bob: Person, client: httpx.AsyncClient
+    alice: Person, bob: Person, client: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     bobs = (await sessions(bob))[0]["id"]
     assert_problem(await alice.delete(f"/api/auth/sessions/{bobs}"), 403, "not_yours")
+    with pytest.raises(NotYours):  # where no transaction is there to be undone
+        await repository.end_session(connection, bobs, alice.id)
     assert await is_alive(client, bob.tokens)
     assert await refreshed(client, bob.tokens)
 

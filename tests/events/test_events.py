@@ -131,11 +131,13 @@ async def test_usage_that_comes_in_and_goes_out_is_told(alice: Person) -> None:
 
 async def test_what_the_operator_does_is_told(database_url: str, alice: Person, client: httpx.AsyncClient) -> None:
     environment = environment_of(database_url)
-    for command in ("disable", "enable"):
-        assert run(environment, "user", command, alice.email).returncode == 0
+    assert run(environment, "user", "disable", alice.email).returncode == 0
+    body = {"email": alice.email, "password": PASSWORD}  # right, and refused all the same
+    assert (await client.post("/api/auth/login", json=body)).status_code == 401
+    assert run(environment, "user", "enable", alice.email).returncode == 0
     alice.tokens = await log_in(client, alice.email)
-    assert await kinds(alice) == ["account_disabled", "account_enabled", "login"]
-    assert [entry["client_address"] for entry in await events(alice)] == ["127.0.0.1", None, None]
+    assert await kinds(alice) == ["account_disabled", "login_failed", "account_enabled", "login"]
+    assert [entry["client_address"] for entry in await events(alice)] == ["127.0.0.1", None, "127.0.0.1", None]
 
 
 # --- reading them

@@ -18,8 +18,9 @@ from app.simulator.faults import Fault
 from app.simulator.server import Simulator
 from app.simulator.world import Account, Key
 from tests.accounts import bodies
-from tests.cast import Person
+from tests.cast import PASSWORD, Person
 from tests.conftest import SECRET, running_app
+from tests.usage.exports import export, imports
 
 FIELDS = {
     "id", "name", "label", "kind", "managed_by", "has_secret", "is_active", "limit", "limit_remaining", "limit_reset",
@@ -157,7 +158,7 @@ async def test_key_that_is_stored_already_is_a_conflict(alice: Person, bob: Pers
     await adds(bob, key)  # who has it too
 
 
-async def test_limit_is_exact_however_many_come_at_once(alice: Person, account: Account) -> None:
+async def test_limit_is_exact_however_many_come_at_once(alice: Person, bob: Person, account: Account) -> None:
     keys = [account.add_key(f"key {number}") for number in range(25)]
     answers = await asyncio.gather(*(alice.post("/api/keys", {"name": "x", "key": key.secret}) for key in keys))
     refused = [answer for answer in answers if answer.status_code != 201]
@@ -165,6 +166,7 @@ async def test_limit_is_exact_however_many_come_at_once(alice: Person, account: 
     for answer in refused:
         problem = assert_problem(answer, 400)
         assert (problem["code"], problem["detail"]) == ("key_limit_reached", "Maximum 10 OpenRouter keys allowed")
+    await adds(bob, keys[0])  # each has their own
 
 
 async def test_watched_key_gets_its_secret_attached(alice: Person, account: Account) -> None:
@@ -189,6 +191,15 @@ async def test_deleted_key_comes_back_with_its_history(alice: Person, account: A
     assert_problem(await alice.get(f"/api/keys/{entry['id']}"), 404)
     again = await adds(alice, key, "back")
     assert (again["id"], again["name"], again["counted_cost"]) == (entry["id"], "back", 0.25)
+
+
+async def test_new_key_takes_over_what_imports_called_by_its_name(alice: Person, account: Account) -> None:
+    """Even where a key of that name was deleted with its history."""
+    former = await adds(alice, account.add_key("former"))
+    assert (await alice.delete(f"/api/keys/{former['id']}?history=delete")).status_code == 204
+    await imports(alice, export({"generation_id": "g", "api_key_name": "prod", "cost_total": "1"}))
+    assert (await adds(alice, account.add_key("new")))["counted_cost"] == 1
+    assert len((await alice.get("/api/keys")).json()) == 1
 
 
 # --- looking
@@ -263,6 +274,16 @@ async def test_others_keys_are_forbidden_and_unknown_ones_not_found(
         assert_problem(await bob.post(f"/api/keys/{key_id}/sync"), status)
     assert (await bob.get("/api/keys")).json() == []
     assert (await shown(alice, entry["id"]))["name"] == "prod"
+
+
+async def test_others_keys_that_are_gone_are_not_found(alice: Person, bob: Person, account: Account) -> None:
+    """Whether there ever was one is nobody's business."""
+    forgotten, left = [await adds(alice, account.add_key(name), name) for name in ("forgotten", "left")]
+    assert (await alice.delete(f"/api/keys/{forgotten['id']}?history=delete")).status_code == 204
+    assert_problem(await bob.get(f"/api/keys/{forgotten['id']}"), 404)
+    assert_problem(await bob.get(f"/api/keys/{left['id']}"), 403)
+    assert (await alice.delete("/api/auth/me", json={"password": PASSWORD})).status_code == 204
+    assert_problem(await bob.get(f"/api/keys/{left['id']}"), 404)
 
 
 # --- changing
@@ -420,7 +441,6 @@ async def test_account_with_keys_can_be_deleted(
 ) -> None:
     from app.database import Database  # noqa: PLC0415 -- only here
     from app.scheduler import purge  # noqa: PLC0415 -- only here
-    from tests.cast import PASSWORD  # noqa: PLC0415 -- only here
 
     account.add_key("prod")
     account.generate(3)

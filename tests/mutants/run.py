@@ -31,8 +31,10 @@ SESSIONS, REFRESH = "tests/accounts/test_sessions.py", "tests/accounts/test_refr
 PAGES, COOKIES = "tests/web/test_pages.py", "tests/web/test_sessions.py"
 KEYS, IMPORTS = "tests/keys/test_keys_api.py", "tests/usage/test_import.py"
 TESTS: dict[str, tuple[str, ...]] = {
-    "sql/accounts/rotate": (REFRESH, "tests/test_races.py", "tests/events", TABLE),
+    "sql/accounts/rotate": (REFRESH, "tests/test_races.py", "tests/events", "tests/accounts/test_access_tokens.py", TABLE),
     "sql/accounts/purge": ("tests/accounts/test_account.py", SESSIONS, REFRESH),
+    "sql/accounts/end_session": (SESSIONS, "tests/events"),
+    "sql/accounts/find_user": ("tests/accounts/test_login.py", "tests/events"),
     "sql/accounts/list_users": ("tests/commands/test_user.py", "tests/commands/test_commands.py"),
     "sql/accounts/check_any": ("tests/accounts/test_registration.py", PAGES),
     "sql/accounts/authorize_cookie": (TABLE, COOKIES),

@@ -427,6 +427,31 @@ async def test_watched_key_that_was_deleted_keeps_its_history_and_is_not_taken_u
     assert await watch.adds(key) == key_id
 
 
+async def test_key_that_was_deleted_by_itself_keeps_its_history_when_its_account_s_is_deleted(watch: Watching) -> None:
+    kept, gone = watch.account.add_key("kept"), watch.account.add_key("gone")
+    for key in (kept, gone):
+        watch.account.spend(key, Decimal(1), at=watch.world.clock.now() - 3 * DAY)
+    manager_id = await watch.adds(watch.account.add_management_key("admin"))
+    await watch.reads(manager_id)
+    kept_id = await watch.id_of(kept)
+    for key_id, with_history in ((kept_id, False), (manager_id, True)):
+        await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=with_history)
+    assert await watch.total() == await watch.total(kept_id) == 1
+
+
+async def test_key_outlives_its_management_key_as_one_of_nobody_s_account(watch: Watching) -> None:
+    """It can become another one, and what it is deleted from is no account that would list it again."""
+    key, manager = watch.account.add_key("prod"), watch.account.add_management_key("admin")
+    key_id, manager_id = await watch.adds(key), await watch.adds(manager)
+    await watch.reads(manager_id)
+    await register.delete_key(watch.sync.db, watch.user_id, manager_id, with_history=False)
+    for secret in (watch.account.add_key("other").secret, key.secret):
+        await register.change_key(watch.sync, watch.user_id, key_id, register.Change(None, None, secret), 10)
+    await register.delete_key(watch.sync.db, watch.user_id, key_id, with_history=False)
+    await watch.reads(await watch.adds(manager))
+    assert (await watch.row(key_id))["deleted_at"] is None
+
+
 # --- keys that the account does not list any more
 
 

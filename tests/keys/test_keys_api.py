@@ -179,6 +179,8 @@ async def test_watched_key_gets_its_secret_attached(alice: Person, account: Acco
     assert (attached["id"], attached["managed_by"], attached["has_secret"]) == (watched["id"], manager["id"], True)
     await reads(alice, manager["id"])
     assert (await shown(alice, attached["id"]))["name"] == "my own"
+    assert (await alice.delete(f"/api/keys/{manager['id']}")).status_code == 204
+    assert (await shown(alice, attached["id"]))["managed_by"] is None
 
 
 async def test_deleted_key_comes_back_with_its_history(alice: Person, account: Account) -> None:

@@ -161,6 +161,8 @@ async def test_session_is_listed_and_ended_from_elsewhere(visitor: Visitor, alic
     theirs = next(session for session in sessions if not session["is_current"])
     assert (await alice.delete(f"/api/auth/sessions/{theirs['id']}")).status_code == 204
     assert (await visitor.get("/account")).status_code == 303
+    told = [(event["kind"], event["object_id"]) for event in (await alice.get("/api/events")).json()]
+    assert told == [("session_ended", theirs["id"]), ("login", theirs["id"])]
 
 
 async def test_nobody_ends_another_s_session(visitor: Visitor, bob: Person) -> None:

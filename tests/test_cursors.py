@@ -59,7 +59,7 @@ def test_cursors_outlive_a_change_of_secrets() -> None:
 
 
 def test_cursor_that_is_written_otherwise_is_refused() -> None:
-    """Of the same bytes: base64 leaves bits unused in the last character, and Python passes over what is none of its characters."""
+    """Of the same bytes: base64 leaves bits unused in the last character, and Python passes over what is no character of it."""
     cursor = Cursors([OLD]).make(ByTime(1, 2), "keys")
     for other in (cursor[:-1] + chr(ord(cursor[-1]) + 1), f"{cursor}!!!!", f"{cursor[:4]}....{cursor[4:]}"):
         refused(Cursors([OLD]), other, "keys")

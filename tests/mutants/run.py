@@ -29,7 +29,7 @@ OPTIONS = (
 TABLE, ISOLATION, ROUTES = "tests/access/test_table.py", "tests/stats/test_isolation.py", "tests/test_routes.py"
 SESSIONS, REFRESH = "tests/accounts/test_sessions.py", "tests/accounts/test_refresh.py"
 PAGES, COOKIES = "tests/web/test_pages.py", "tests/web/test_sessions.py"
-KEYS, IMPORTS = "tests/keys/test_keys_api.py", "tests/usage/test_import.py"
+KEYS, IMPORTS, TWO_USERS = "tests/keys/test_keys_api.py", "tests/usage/test_import.py", "tests/usage/test_two_users.py"
 TESTS: dict[str, tuple[str, ...]] = {
     "sql/accounts/rotate": (REFRESH, "tests/test_races.py", "tests/events", "tests/accounts/test_access_tokens.py", TABLE),
     "sql/accounts/purge": ("tests/accounts/test_account.py", SESSIONS, REFRESH),
@@ -49,15 +49,15 @@ TESTS: dict[str, tuple[str, ...]] = {
     "sql/tokens/purge": ("tests/accounts/test_account.py", "tests/tokens"),
     "sql/tokens": ("tests/tokens/test_create.py", "tests/tokens/test_list.py", PAGES, "tests/access", "tests/tokens"),
     "sql/keys/purge": ("tests/accounts/test_account.py", "tests/usage/test_totals.py", KEYS),
-    "sql/keys": (KEYS, "tests/access", IMPORTS, "tests/usage/test_management_keys.py", "tests/public/test_keys.py", "tests/keys",
-                 "tests/usage", "tests/metrics"),
+    "sql/keys": (KEYS, TWO_USERS, "tests/access", IMPORTS, "tests/usage/test_management_keys.py", "tests/public/test_keys.py",
+                 "tests/keys", "tests/usage", "tests/metrics"),
     "sql/events": ("tests/events", "tests/access"),
     "sql/hygiene": ("tests/hygiene", "tests/access"),
     "sql/metrics": ("tests/metrics",),
     "sql/stats": (ISOLATION, "tests/stats/test_refusals.py", "tests/access", PAGES, "tests/public/test_stats.py", "tests/stats",
                   "tests/public"),
     "sql/usage/purge": ("tests/accounts/test_account.py", KEYS, "tests/usage/test_totals.py"),
-    "sql/usage": (IMPORTS, "tests/usage/test_management_keys.py", "tests/access", "tests/usage"),
+    "sql/usage": (TWO_USERS, IMPORTS, "tests/usage/test_management_keys.py", "tests/access", "tests/usage"),
     "app/accounts/jwt": ("tests/accounts/test_access_tokens.py", REFRESH, "tests/test_settings.py"),
     "app/accounts/passwords": ("tests/accounts/test_passwords.py", "tests/accounts/test_registration.py"),
     "app/accounts/verify": ("tests/accounts/test_login.py", "tests/accounts/test_limits.py", "tests/accounts/test_passwords.py",

@@ -198,10 +198,11 @@ async def test_purge_leaves_live_sessions_and_takes_those_long_past(
     assert (await refresh(client, alice.tokens)).status_code == 200
 
 
-async def test_purge_takes_no_account_and_no_browser_session_that_lives(
+async def test_purge_takes_no_account_token_or_browser_session_that_lives(
     alice: Person, connection: asyncpg.Connection, database_url: str, password_hash: str
 ) -> None:
-    """Neither of them need have anything that hangs on it."""
+    """None of them need have anything that hangs on it."""
+    token = await alice.creates_token()
     carol = await repository.create_user(connection, parse_address("carol@example.com"), password_hash)
     user = await repository.find_credentials(connection, alice.id)
     assert user
@@ -212,3 +213,4 @@ async def test_purge_takes_no_account_and_no_browser_session_that_lives(
     await db.close()
     assert await repository.authorize_cookie(connection, POLICY, b"x" * 32)
     assert await repository.find_credentials(connection, carol.id)
+    assert (await alice.get(f"/api/tokens/{token['id']}")).status_code == 200

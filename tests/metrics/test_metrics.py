@@ -14,12 +14,14 @@ import httpx
 import msgspec
 import psutil
 import pytest
+from litestar.connection import ASGIConnection
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import __version__
 from app.keys.vault import key_id
+from app.metrics.controller import is_from_here
 from app.settings import Settings
-from tests.accounts.bodies import assert_problem
+from tests.accounts.bodies import assert_problem, assert_unauthenticated
 from tests.cast import Person, bearer
 from tests.conftest import SECRET, admin, new_database, running_app
 from tests.locks import bound
@@ -216,6 +218,13 @@ async def test_from_elsewhere_they_need_the_token(settings: Settings) -> None:
         await scraped(here)
         for client in (here, elsewhere):
             await scraped(client, **bearer(TOKEN), **{"X-Forwarded-For": "203.0.113.8"})
-            assert_problem(await client.get("/metrics", headers=bearer(f"{TOKEN}x")), 401, "unauthenticated")
-        assert_problem(await elsewhere.get("/metrics"), 401, "unauthenticated")
-        assert_problem(await here.get("/metrics", headers={"Forwarded": "for=127.0.0.1"}), 401, "unauthenticated")
+            assert_unauthenticated(await client.get("/metrics", headers=bearer(f"{TOKEN}x")), credential_sent=True)
+        assert_unauthenticated(await elsewhere.get("/metrics"), credential_sent=False)
+        forwarded = await here.get("/metrics", headers={"Forwarded": "for=127.0.0.1"})
+        assert_unauthenticated(forwarded, credential_sent=False)
+
+
+def test_who_has_no_address_or_an_odd_one_is_not_on_this_machine() -> None:
+    for client, is_here in ((("127.0.0.1", 1), True), (("::1", 1), True), (("localhost", 1), False), (None, False)):
+        scope: Any = {"type": "http", "client": client, "headers": []}
+        assert is_from_here(ASGIConnection(scope)) == is_here

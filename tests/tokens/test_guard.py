@@ -257,6 +257,14 @@ async def test_requests_that_the_guard_never_saw_are_not_counted(
     assert await meter(connection, created["id"]) == (None, 0)
 
 
+async def test_request_that_cannot_be_counted_does_not_pass(
+    alice: Person, client: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    headers = bearer((await alice.creates_token())["token"])
+    await connection.execute("DELETE FROM api_token_meters")
+    assert_problem(await client.get("/api/v1/token", headers=headers), 503, "unavailable")
+
+
 async def test_head_is_guarded_and_counted_like_get(
     alice: Person, client: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:

@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import msgspec
 
+from app import scheduler
+from app.accounts.repository import delete_user
 from app.keys import register
 from app.simulator.world import Account, Key
 from tests.conftest import admin, new_database
@@ -173,3 +175,21 @@ async def test_history_is_taken_out_of_one_s_own_workspaces(server_url: str, tem
         await deletes(bob, key, with_history=True)
         await bob.imports([("g", "", day, Decimal("0.25"))])  # whereupon the day is summed anew
         assert await bob.total() == Decimal("0.25")
+
+
+async def test_purge_removes_all_of_who_is_gone_and_nothing_of_who_stays(server_url: str, template: str) -> None:
+    async with somewhere(server_url, template) as bob:
+        alice = msgspec.structs.replace(bob, user_id=await another(bob))
+        keys = Keys.of(bob.account)
+        for days_ago in range(1, 6):
+            spend(bob, keys, days_ago)
+        for watch in (alice, bob):
+            await begins(watch, keys)
+        hers = await rows(alice)
+        await goes_on(bob, keys)
+        await scheduler.purge(bob.sync.db)
+        assert await rows(alice) == hers
+        await delete_user(bob.sync.db, bob.user_id)
+        await scheduler.purge(bob.sync.db)
+        assert await rows(alice) == hers
+        assert await rows(bob) == []

@@ -50,7 +50,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "sql/tokens": ("tests/tokens/test_create.py", "tests/tokens/test_list.py", PAGES, "tests/access", "tests/tokens"),
     "sql/keys/purge": (TWO_USERS, "tests/accounts/test_account.py", "tests/usage/test_totals.py", KEYS),
     "sql/keys": (KEYS, TWO_USERS, "tests/access", IMPORTS, "tests/usage/test_management_keys.py", "tests/public/test_keys.py",
-                 "tests/keys", "tests/usage", "tests/metrics"),
+                 ISOLATION, "tests/keys", "tests/usage", "tests/metrics"),
     "sql/events": ("tests/events", "tests/access"),
     "sql/hygiene": ("tests/hygiene", "tests/access"),
     "sql/metrics": ("tests/metrics",),

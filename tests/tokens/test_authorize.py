@@ -96,6 +96,18 @@ async def test_each_token_has_its_own_verdict_and_count(tokens: Tokens) -> None:
     ]
 
 
+async def test_verdict_tells_the_version_of_the_owner_s_figures(tokens: Tokens) -> None:
+    """By another's they would be taken for unchanged when they are not."""
+    other = await tokens.connection.fetchval(
+        "INSERT INTO users (email, email_key, password_hash) VALUES ('b@b.c', 'b@b.c', 'x') RETURNING id"
+    )
+    add = "INSERT INTO usage_versions (user_id, version) VALUES ($1, $2)"
+    await tokens.connection.executemany(add, [(tokens.user_id, 1), (other, 2)])
+    [verdict] = await tokens.authorize(1)
+    assert verdict
+    assert verdict.usage_version == 1
+
+
 async def test_order_of_the_question_makes_no_difference(tokens: Tokens) -> None:
     asked = dict.fromkeys(reversed(tokens.digests), 1)
     verdicts = await repository.authorize_tokens(tokens.connection, asked, None)
@@ -109,6 +121,7 @@ async def test_what_another_session_holds_is_passed_over_without_waiting(tokens:
         await repository.lock_meter(other, tokens.digests[1])
         async with asyncio.timeout(1):
             verdicts = await tokens.authorize(1, 1, 1)
+            await repository.lock_meter(tokens.connection, tokens.digests[0])
     assert [verdict and verdict.is_locked for verdict in verdicts] == [False, True, False]
     assert [(await tokens.meter(number))["request_count"] for number in range(3)] == [1, 0, 1]
 

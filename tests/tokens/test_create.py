@@ -179,9 +179,12 @@ async def test_creating_needs_a_login(alice: Person, client: httpx.AsyncClient, 
     assert await stored(connection) == 1
 
 
-async def test_account_disabled_in_the_meantime_gets_no_token(alice: Person, connection: asyncpg.Connection) -> None:
+@pytest.mark.parametrize("change", ["disabled_at = now()", "deleted_at = now(), email_key = NULL"])
+async def test_account_that_is_gone_in_the_meantime_gets_no_token(
+    change: str, alice: Person, connection: asyncpg.Connection
+) -> None:
     async with connection.transaction():
-        await connection.execute("UPDATE users SET disabled_at = now() WHERE id = $1", alice.id)
+        await connection.execute(f"UPDATE users SET {change} WHERE id = $1", alice.id)  # noqa: S608 -- from above
         creation = asyncio.create_task(alice.post("/api/tokens", {"name": "x"}))
         while not await connection.fetchval(WAITING):
             assert not creation.done()

@@ -357,6 +357,15 @@ async def test_imported_key_of_the_same_name_becomes_the_listed_one(watch: Watch
     assert await watch.connection.fetchval("SELECT count(*) FROM openrouter_keys WHERE kind = 'imported'") == 0
 
 
+async def test_imported_key_becomes_the_listed_one_though_that_was_stored_and_deleted_before(watch: Watching) -> None:
+    key = watch.account.add_key("prod")
+    await register.delete_key(watch.sync.db, watch.user_id, await watch.adds(key), with_history=True)
+    await watch.imports([("g", "prod", TODAY - 60 * DAY, Decimal("0.5"))])
+    watch.account.spend(key, Decimal(2), at=watch.world.clock.now() - 2 * DAY)
+    await watch.reads(await watch.adds(watch.account.add_management_key("admin")))
+    assert await watch.total(await watch.id_of(key)) == Decimal("2.5")
+
+
 async def test_deleted_management_key_takes_its_watched_keys_along_and_brings_them_back(watch: Watching) -> None:
     watch.account.add_key("prod")
     watch.account.generate(10)

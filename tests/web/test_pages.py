@@ -281,6 +281,8 @@ async def test_token_forms_of_two_people_are_two(visitor: Visitor, bob: Person) 
     form = {"name": "x", "expires_in_days": "", "form_id": "11111111-1111-4111-8111-111111111111"}
     assert (await visitor.post("/tokens", **form)).status_code == 200
     assert (await other.post("/tokens", **form)).status_code == 200
+    form["form_id"] = "22222222-2222-4222-8222-222222222222"  # and a second one of one person is a second
+    assert (await visitor.post("/tokens", **form)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ TESTS: dict[str, tuple[str, ...]] = {
                  ISOLATION, "tests/keys", "tests/usage", "tests/metrics"),
     "sql/events": ("tests/events", "tests/access"),
     "sql/hygiene": ("tests/hygiene", "tests/access"),
-    "sql/metrics": ("tests/metrics",),
+    "sql/metrics": ("tests/usage/test_leases.py", "tests/metrics"),
     "sql/stats": (ISOLATION, "tests/stats/test_refusals.py", "tests/access", PAGES, "tests/public/test_stats.py", "tests/stats",
                   "tests/public"),
     "sql/usage/purge": (TWO_USERS, "tests/accounts/test_account.py", KEYS, "tests/usage/test_totals.py"),

@@ -48,7 +48,9 @@ class Two(msgspec.Struct):
     bobs: dict[str, Reader]
     connection: asyncpg.Connection
     url: str
+    visitor: Visitor
     before: dict[str, bytes]
+    pages_before: dict[str, str]
     bobs_keys: list[int]
     bobs_cursors: list[str]
     bobs_links: dict[str, str]
@@ -62,17 +64,21 @@ async def two(server_url: str, template: str) -> AsyncGenerator[Two]:
         alice = await Person.arrives(client, "alice@example.com")
         days = [today() - timedelta(days=back) for back in range(3)]
         mine = [
-            Fact(day, "mine", model, cost=Decimal("0.5"), requests=2) for day in days for model in ("shared", "mine")
+            Fact(day, key, model, cost=Decimal("0.5"), requests=2)
+            for day in days
+            for key, model in (("mine", "shared"), ("mine", "mine"), (None, "mine"))
         ]
         await book(connection, alice.id, *mine)
         readers = {root: await Reader.of(alice, root) for root in BOTH}
-        before = await everything(readers, "")
+        visitor = await Visitor.signs_in(client, alice.email)
+        before, pages_before = await everything(readers, ""), await pages_of_figures(visitor)
 
         bob = await Person.arrives(client, "bob@example.com")
         await bob.creates_token("canarytoken")
         figures = {"cost": Decimal("0.0881"), "requests": 77177, "tokens_input": 77177, "byok_cost": Decimal("0.0881")}
         names = [("canarykey", "canarymodel"), ("canarykey 2", "shared"), (None, "mine")]
-        theirs = [Fact(day, key, model, "canaryprovider", **figures) for day in days for key, model in names]
+        longer = [today() - timedelta(days=back) for back in range(10)]  # earlier than she, too
+        theirs = [Fact(day, key, model, "canaryprovider", **figures) for day in longer for key, model in names]
         await book(connection, bob.id, *theirs)
         bobs = {root: await Reader.of(bob, root) for root in BOTH}
         cursors = [(await bobs["/api"].get("usage", "limit=1")).json()["next_cursor"]]
@@ -80,7 +86,7 @@ async def two(server_url: str, template: str) -> AsyncGenerator[Two]:
         await log_in(client, bob.email, headers={"User-Agent": "canaryagent"})
         links = {path: (await bob.get(f"{path}?limit=1")).links["next"]["url"] for path in LISTS}
         keys = list((await key_ids(connection, bob.id)).values())
-        yield Two(alice, bob, readers, bobs, connection, url, before, keys, cursors, links)
+        yield Two(alice, bob, readers, bobs, connection, url, visitor, before, pages_before, keys, cursors, links)
         await connection.close()
 
 
@@ -96,6 +102,11 @@ async def everything(readers: dict[str, Reader], query: str) -> dict[str, bytes]
                 answer = await reader.get(path, one)
                 found[f"{root}/{path}?{one}"] = answer.content
     return found
+
+
+async def pages_of_figures(visitor: Visitor) -> dict[str, str]:
+    """As they are shown, by their paths."""
+    return {path: (await visitor.get(path)).text for path in ("/", "/?model=shared", "/usage", "/usage?sort=cost")}
 
 
 def assert_nothing_of_bob(text: str) -> None:
@@ -163,7 +174,7 @@ async def test_model_that_both_use_is_each_one_s_own(two: Two, root: str) -> Non
     summary = await two.readers[root].summary("model=shared")
     assert (summary["total_cost"], summary["total_requests"]) == (Decimal("1.5"), 6)
     summary = await two.bobs[root].summary("model=shared")
-    assert (summary["total_cost"], summary["total_requests"]) == (3 * Decimal("0.0881"), 3 * 77177)
+    assert (summary["total_cost"], summary["total_requests"]) == (10 * Decimal("0.0881"), 10 * 77177)
 
 
 @pytest.mark.parametrize("root", BOTH)
@@ -188,8 +199,8 @@ async def test_no_link_of_his_to_the_next_page_leads_anywhere_but_to_her_own(two
 
 async def test_no_page_shows_him(two: Two) -> None:
     """In a browser, with his ids in the path and in the filters, and with his cursor."""
-    visitor = await Visitor.signs_in(two.alice.client, two.alice.email)
-    ids = await of_bob(two)
+    assert await pages_of_figures(two.visitor) == two.pages_before
+    ids, visitor = await of_bob(two), two.visitor
     assert len(PAGES) >= 10
     for path in PAGES:
         name = path.partition("{")[2].partition("}")[0]

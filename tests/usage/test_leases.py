@@ -15,6 +15,7 @@ from app.database import Database
 from app.keys import register
 from app.keys.repository import LeaseLost, renew_lease
 from app.keys.structs import SyncReport
+from app.metrics.repository import list_sync_states
 from app.simulator.faults import Fault
 from app.simulator.world import Key
 from app.usage.reading import Sync
@@ -77,10 +78,12 @@ async def test_key_that_is_replaced_while_it_is_read_gets_no_figures_of_the_old_
     assert [claim.key_id for claim in await watch.sync.claim_due(10)] == [key_id]  # due at once
 
 
-async def test_keys_of_deleted_accounts_are_not_read(watch: Watching) -> None:
+async def test_keys_of_deleted_accounts_are_neither_read_nor_missed(watch: Watching) -> None:
     await stored(watch)
+    assert [state.total for state in await list_sync_states(watch.sync.db)] == [1]
     await watch.connection.execute("UPDATE users SET deleted_at = now(), email_key = NULL WHERE id = $1", watch.user_id)
     assert await watch.sync.claim_due(10) == []
+    assert await list_sync_states(watch.sync.db) == []  # for whoever is woken when keys are overdue
 
 
 async def test_answer_that_comes_late_does_not_undo_a_later_one(watch: Watching) -> None:

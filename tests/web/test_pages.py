@@ -339,11 +339,13 @@ async def test_usage_is_listed_by_every_column(visitor: Visitor, alice: Person) 
 
 
 async def test_selection_that_is_too_large_to_sort_is_paged_newest_first(
-    visitor: Visitor, alice: Person, monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, alice: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await imported(alice)
     monkeypatch.setattr(usage, "SORTED_FACTS_MAX", 3)
     monkeypatch.setattr(usage, "PAGE_ROWS", 5)
+    await imported(bob)  # which makes nothing of hers large
+    assert "newest first" not in words(await visitor.get("/usage?start_date=2026-08-18&end_date=2026-08-24"))
+    await imported(alice)
     told = (await alice.get("/api/usage?start_date=2026-08-18&end_date=2026-08-24&limit=1000")).json()["items"]
     address, days = "/usage?start_date=2026-08-18&end_date=2026-08-24&sort=cost", []
     while address:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http.cookies import SimpleCookie
 from itertools import product
 from typing import Any
+from urllib.parse import urlencode
 
 import asyncpg
 import httpx
@@ -248,6 +249,22 @@ async def test_odd_form_is_refused_on_a_page(content: bytes, content_type: str, 
     answer = await client.post("/sign-in", content=content, headers=PRIVATE | {"Content-Type": content_type})
     assert 400 <= answer.status_code < 500
     assert words(answer)
+
+
+@pytest.mark.usefixtures("alice")
+async def test_form_is_read_in_one_way_only(client: httpx.AsyncClient) -> None:
+    """Else two readers of it could differ in what it says."""
+    right, form = urlencode(CREDENTIALS), "application/x-www-form-urlencoded"
+    for content, content_type, status in (
+        (right, "text/plain", 415),
+        (right, "multipart/form-data; boundary=x", 415),
+        (f"email=bob%40nas.local&{right}", form, 400),
+        (f"email=&{right}", form, 400),
+        (f"{right}&next=%00", form, 422),
+        (right, f"{form}; charset=utf-8", 303),
+    ):
+        answer = await client.post("/sign-in", content=content, headers=PRIVATE | {"Content-Type": content_type})
+        assert answer.status_code == status, content
 
 
 # --- pages and API are two things

@@ -34,7 +34,7 @@ from app.keys.controller import KeysController
 from app.keys.encryption import require_right_keys
 from app.metrics.controller import MetricsController
 from app.metrics.instruments import Metrics
-from app.public.figures import Figures
+from app.public.figures import ANSWERS_MAX, Figures
 from app.public.shortcut import Selections, Shortcut
 from app.public.sums import sum_usages
 from app.public.v1 import PublicController
@@ -66,14 +66,18 @@ def create_app(
     *,
     with_scheduler: bool = False,
     lanes: Lanes = ONE_LANE,
+    answers_max: int = ANSWERS_MAX,
     db: Database | None = None,
     readiness: Readiness | None = None,
 ) -> ASGIApp:
     """The service as an ASGI application; with the scheduler it also does what nobody asks for, beside the requests.
 
-    `db`: another pool than the one that the settings speak of. `readiness`: through which it learns that it is to end.
+    `lanes` and `answers_max`: how statements are shared, and how many stats are remembered. `db`: another pool than the one that
+    the settings speak of. `readiness`: through which it learns that it is to end.
     """
-    app = create_litestar(settings, with_scheduler=with_scheduler, lanes=lanes, db=db, readiness=readiness)
+    app = create_litestar(
+        settings, with_scheduler=with_scheduler, lanes=lanes, answers_max=answers_max, db=db, readiness=readiness
+    )
     state = app.state
     shortcut = Shortcut(app, state.selections, state.authorization, state.figures, state.entries)
     return Edge(shortcut, state.traffic)
@@ -84,6 +88,7 @@ def create_litestar(
     *,
     with_scheduler: bool = False,
     lanes: Lanes = ONE_LANE,
+    answers_max: int = ANSWERS_MAX,
     db: Database | None = None,
     readiness: Readiness | None = None,
 ) -> Litestar:
@@ -177,7 +182,7 @@ def create_litestar(
                 "policy": policy,
                 "pages": pages,
                 "authorization": authorization,
-                "figures": Figures(totals),
+                "figures": Figures(totals, answers_max),
                 "selections": Selections(),
                 "entries": entries,
                 "traffic": Traffic(clients, metrics),

@@ -1,7 +1,7 @@
 """How many requests with API tokens are answered, and how fast? `python -m tests.bench.tokens`
 
-The service, the same without batching, the database and wrk (apt install wrk) share the machine; loads come in turn, round
-by round, and never two at once.
+The service, the same with a part of it switched off (tests/bench/variants.py), the database and wrk (apt install wrk) share the
+machine; loads come in turn, round by round, and never two at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -22,12 +22,17 @@ from app import embedded, migrate
 from app.tokens import secret
 from tests.bench.machine import temporary_folder
 from tests.bench.store import Store, fill
-from tests.processes import running_server
+from tests.processes import running_process
 
 STORE = Store(users=200, keys=2, models=5, days=35)
 TOKENS_PER_USER = 5
 SETTINGS = ("shared_preload_libraries = 'pg_stat_statements'",)
-SERVERS = {"batched": "app", "unbatched": "tests.bench.unbatched"}
+# module and command of each
+SERVERS = {
+    "batched": ("app", "run"),
+    "unbatched": ("tests.bench.variants", "unbatched"),
+    "forgetful": ("tests.bench.variants", "forgetful"),
+}
 PATHS = ("/livez", "/api/v1/token", "/api/v1/stats")
 CREATE_TOKEN = """
     WITH created AS (
@@ -91,7 +96,7 @@ class Bench(msgspec.Struct):
 
 @asynccontextmanager
 async def bench(seconds: int) -> AsyncGenerator[Bench]:
-    """A filled database and both servers, each with one worker and a rate limit that is never reached."""
+    """A filled database and the servers, each with one worker and a rate limit that is never reached."""
     with temporary_folder() as folder, embedded.running(folder, settings=SETTINGS) as place:
         await migrate.migrate(place.url)
         connection = await asyncpg.connect(place.url)
@@ -102,11 +107,13 @@ async def bench(seconds: int) -> AsyncGenerator[Bench]:
         files["walked"].write_text("\n".join(tokens))
         files["hot"].write_text(tokens[0])
         environ = {"PUBLIC_RATE_LIMIT": "100000000/minute", "SYNC_INTERVAL_MINUTES": "1440"}
-        async with (
-            running_server(place.url, folder / "a.log", SERVERS["batched"], **environ) as batched,
-            running_server(place.url, folder / "b.log", SERVERS["unbatched"], **environ) as unbatched,
-        ):
-            ports = {"batched": batched.base_url.port or 0, "unbatched": unbatched.base_url.port or 0}
+        async with AsyncExitStack() as stack:
+            ports: dict[str, int] = {}
+            for name, (module, command) in SERVERS.items():
+                client, _ = await stack.enter_async_context(
+                    running_process(place.url, folder / f"{name}.log", module, command, **environ)
+                )
+                ports[name] = client.base_url.port or 0
             yield Bench(ports, files, connection, seconds)
         await connection.close()
 
@@ -130,7 +137,8 @@ async def measure(
         for path in PATHS
         for tokens in kinds
         for server in servers
-        if path != "/livez" or (server == servers[0] and tokens == kinds[0])
+        if (path != "/livez" or (server == servers[0] and tokens == kinds[0]))
+        and (path == "/api/v1/stats" or server != "forgetful")
     ]
     found: dict[Load, list[Result]] = defaultdict(list)
     async with bench(seconds) as running:

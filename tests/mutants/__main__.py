@@ -62,11 +62,11 @@ def main(part: str, results: Path | None, *, trusting: bool) -> None:
             click.echo(f"{number}/{len(mutants)} {verdict.fate} in {verdict.seconds:.0f} s: {name}")
             if results:
                 note(results, name, verdict)
-            if verdict.fate == "survived" and name not in explained():
+            if verdict.fate != "killed" and name not in explained():
                 unexplained.append(name)
     click.echo(f"{dict(fates)} in {(time.monotonic() - began) / 60:.0f} minutes")
     for name in unexplained:
-        click.echo(f"lives, and nobody says why: {name}", err=True)
+        click.echo(f"lives or was not judged, and nobody says why: {name}", err=True)
     sys.exit(bool(unexplained))
 
 

@@ -22,7 +22,7 @@ class Lanes(msgspec.Struct, frozen=True):
 
     count: int = 1
     batch_max: int = 500
-    waiting_max: int = 2000
+    waiting_max: int = 1200
     patience_seconds: float = 3.0
 
 

@@ -24,7 +24,7 @@ MEMORY_KIB, ROUNDS, LANES = 47104, 1, 1
 SALT_BYTES, DIGEST_BYTES = 16, 32
 # a stored hash that asks for more is not ours, and would be a way to exhaust the memory
 MEMORY_MAX_KIB, ROUNDS_MAX, LANES_MAX = 1024 * 1024, 10, 16
-CONCURRENT_MAX = os.cpu_count() or 1
+CONCURRENT_MAX = max((os.cpu_count() or 1) - 1, 1)  # one processor is left to those who do not log in
 WAITING_MAX = 64
 
 MAX_BYTES = 1024

@@ -149,6 +149,7 @@ async def overload(bench: Bench, seconds: float) -> list[str]:
     )
     wrong = [f"goodput is {goodput:.0%} of the peak"] if goodput < GOODPUT_MIN else []
     wrong += [f"{found.failed} requests were not answered"] if found.failed else []
+    wrong += [] if found.refused else ["nobody was refused"]
     return wrong + ([f"it took {recovery:.1f} s to recover"] if recovery > RIGHT_AGAIN_SECONDS else [])
 
 

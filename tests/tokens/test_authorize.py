@@ -61,9 +61,9 @@ async def tokens(connection: asyncpg.Connection) -> Tokens:
     return await make_tokens(connection)
 
 
-async def make_tokens(connection: asyncpg.Connection) -> Tokens:
+async def make_tokens(connection: asyncpg.Connection, address: str = "a@b.c") -> Tokens:
     user_id = await connection.fetchval(
-        "INSERT INTO users (email, email_key, password_hash) VALUES ('a@b.c', 'a@b.c', 'x') RETURNING id"
+        "INSERT INTO users (email, email_key, password_hash) VALUES ($1, $1, 'x') RETURNING id", address
     )
     digests = [secret.digest(secret.make()) for _ in range(5)]
     for digest in digests:
@@ -114,6 +114,24 @@ async def test_order_of_the_question_makes_no_difference(tokens: Tokens) -> None
     for digest, verdict in verdicts.items():
         assert verdict is not None
         assert verdict.digest == digest
+
+
+async def test_verdict_tells_the_state_of_its_owners_figures(tokens: Tokens) -> None:
+    other = await make_tokens(tokens.connection, "b@b.c")
+
+    async def states() -> list[int]:
+        verdicts = [*await tokens.authorize(1, 1), *await other.authorize(1)]
+        assert {verdict and verdict.today for verdict in verdicts} == {
+            await tokens.connection.fetchval("SELECT (now() AT TIME ZONE 'UTC')::date")
+        }
+        return [verdict.usage_version for verdict in verdicts if verdict]
+
+    assert await states() == [0, 0, 0]
+    change = "INSERT INTO usage_versions (user_id, version) VALUES ($1, $2)"
+    await tokens.connection.execute(change, other.user_id, 7)
+    assert await states() == [0, 0, 7]
+    await tokens.connection.execute(change, tokens.user_id, 5)
+    assert await states() == [5, 5, 7]
 
 
 async def test_what_another_session_holds_is_passed_over_without_waiting(tokens: Tokens, database_url: str) -> None:

@@ -96,18 +96,6 @@ async def test_each_token_has_its_own_verdict_and_count(tokens: Tokens) -> None:
     ]
 
 
-async def test_verdict_tells_the_version_of_the_owner_s_figures(tokens: Tokens) -> None:
-    """By another's they would be taken for unchanged when they are not."""
-    other = await tokens.connection.fetchval(
-        "INSERT INTO users (email, email_key, password_hash) VALUES ('b@b.c', 'b@b.c', 'x') RETURNING id"
-    )
-    add = "INSERT INTO usage_versions (user_id, version) VALUES ($1, $2)"
-    await tokens.connection.executemany(add, [(tokens.user_id, 1), (other, 2)])
-    [verdict] = await tokens.authorize(1)
-    assert verdict
-    assert verdict.usage_version == 1
-
-
 async def test_order_of_the_question_makes_no_difference(tokens: Tokens) -> None:
     asked = dict.fromkeys(reversed(tokens.digests), 1)
     verdicts = await repository.authorize_tokens(tokens.connection, asked, None)

@@ -6,8 +6,9 @@ import asyncio
 import os
 import secrets
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import argon2
@@ -26,6 +27,7 @@ SALT_BYTES, DIGEST_BYTES = 16, 32
 MEMORY_MAX_KIB, ROUNDS_MAX, LANES_MAX = 1024 * 1024, 10, 16
 CONCURRENT_MAX = max((os.cpu_count() or 1) - 1, 1)  # one processor is left to those who do not log in
 WAITING_MAX = 64
+TURNS_AHEAD = 2  # who is being looked up while others' passwords are hashed
 
 MAX_BYTES = 1024
 MIN_SCORE = 3
@@ -47,7 +49,8 @@ class Passwords:
         self._threads = ThreadPoolExecutor(concurrent_max, thread_name_prefix="passwords")
         # of its own, because the oddest passwords take seconds to judge: they may hold up each other, but no login
         self._judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        self._places = concurrent_max + waiting_max
+        self._places = self._entrances = concurrent_max + waiting_max
+        self._turns = asyncio.Semaphore(concurrent_max + TURNS_AHEAD)
         self._decoy = _hash_of_nothing()
 
     async def hash(self, password: str) -> str:
@@ -57,6 +60,21 @@ class Passwords:
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether it is the right one; without a hash the same work is done for nothing. Raises Unavailable."""
         return await self._in_thread(self._threads, self._verify, password, password_hash)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """For who asks the database for what a password is compared with. Raises Unavailable when too many are waiting.
+
+        Many more than can be hashed at once would only keep its connections from everybody else.
+        """
+        if self._entrances == 0:
+            raise Unavailable
+        self._entrances -= 1
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._entrances += 1
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Whether it was made with other parameters than today's."""

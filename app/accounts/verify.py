@@ -15,18 +15,19 @@ from app.events.structs import Client
 async def log_in(
     db: Database, passwords: Passwords, policy: Policy, credentials: Credentials, client: Client
 ) -> StoredUser:
-    """Who knows this address and its password. Raises as `verify` does."""
+    """Who knows this address and its password. Raises as `verify` does, and Unavailable when too many want to log in."""
     try:
         address = parse_address(credentials.email)
     except Invalid:
         address = None  # no account can have it: refused as unknown, after the same work
-    found = await repository.find_user(db, address) if address else None
     about = address.key if address else credentials.email.casefold()
-    try:
-        return await verify(db, passwords, policy, found, about, credentials.password, client)
-    except WrongPassword:
-        await events.note_refusal(db, found and found.id, "login_failed", client)
-        raise
+    async with passwords.turn():
+        found = await repository.find_user(db, address) if address else None
+        try:
+            return await verify(db, passwords, policy, found, about, credentials.password, client)
+        except WrongPassword:
+            await events.note_refusal(db, found and found.id, "login_failed", client)
+            raise
 
 
 async def confirm(

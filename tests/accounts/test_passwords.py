@@ -15,7 +15,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.accounts.passwords import CONCURRENT_MAX, WAITING_MAX, Passwords
+from app.accounts.passwords import CONCURRENT_MAX, TURNS_AHEAD, WAITING_MAX, Passwords
 from app.errors import Unavailable
 from app.limits import Limit
 from app.settings import Settings
@@ -305,6 +305,12 @@ async def test_service_answers_while_it_hashes_and_says_when_it_is_too_busy(
             assert (await client.get("/livez")).status_code == 200
             assert (await alice.get("/api/auth/me")).status_code == 200
             assert gate.call_count == CONCURRENT_MAX
+            # nor do those in line ask the database for anything yet
+            turns, counted = CONCURRENT_MAX + TURNS_AHEAD, 0
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while counted < turns:
+                    counted = await connection.fetchval("SELECT max(cardinality(attempted_at)) FROM attempts") or 0
+            assert counted == turns
             gate.open()
             answers = await asyncio.gather(*waiting)
         assert {answer.status_code for answer in answers} == {401}

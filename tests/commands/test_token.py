@@ -8,7 +8,7 @@ import json
 import httpx
 
 from app.tokens import secret
-from tests.cast import Person, bearer
+from tests.cast import PASSWORD, Person, bearer
 from tests.commands.running import run
 
 
@@ -62,6 +62,9 @@ async def test_leaked_tokens_are_revoked_wherever_they_are_in_a_text(
     assert not [token for token in tokens if token in done.stdout + done.stderr]
     for token, status in [(tokens[0], 401), (tokens[1], 401), (kept, 200)]:
         assert (await client.get("/api/v1/token", headers=bearer(token))).status_code == status
+    assert (await bob.delete("/api/auth/me", json={"password": PASSWORD})).status_code == 204
+    again = json.loads(run(environment, "token", "revoke", "--file", "-", "--json", stdin=text).stdout)
+    assert [entry["id"] for entry in again["tokens"]] == [leaked[0]["id"]]  # nothing is told of who is gone
 
 
 def test_asking_for_nothing_or_too_much_is_wrong_usage(environment: dict[str, str]) -> None:

@@ -114,6 +114,8 @@ async def test_data_as_of_is_the_oldest_among_the_selected_keys(reader: Reader, 
     assert (await reader.stats())["data_as_of"] == "2026-01-01T00:00:00Z"
     assert (await reader.stats(f"api_key_id={keys['new']}"))["data_as_of"] == "2026-02-02T00:00:00Z"
     assert (await reader.stats(f"api_key_id={keys['never']}"))["data_as_of"] is None
+    assert (await reader.owner.delete(f"/api/keys/{keys['old']}")).status_code == 204  # nobody reads it any more
+    assert (await reader.stats())["data_as_of"] == "2026-02-02T00:00:00Z"
 
 
 # --- the selection

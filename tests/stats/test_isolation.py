@@ -80,6 +80,8 @@ async def two(server_url: str, template: str) -> AsyncGenerator[Two]:
         longer = [today() - timedelta(days=back) for back in range(10)]  # earlier than she, too
         theirs = [Fact(day, key, model, "canaryprovider", **figures) for day in longer for key, model in names]
         await book(connection, bob.id, *theirs)
+        stale = "UPDATE openrouter_keys SET last_synced_at = now() - interval '1 day' WHERE user_id = $1"
+        await connection.execute(stale, bob.id)
         bobs = {root: await Reader.of(bob, root) for root in BOTH}
         cursors = [(await bobs["/api"].get("usage", "limit=1")).json()["next_cursor"]]
         cursors.append((await bobs["/api/v1"].get("keys", "limit=1")).json()["next_cursor"])

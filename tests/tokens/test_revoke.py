@@ -9,8 +9,9 @@ from typing import Any
 import asyncpg
 import httpx
 
+from app.tokens import repository
 from tests.accounts.bodies import assert_problem, assert_unauthenticated
-from tests.cast import Person, bearer
+from tests.cast import PASSWORD, Person, bearer
 from tests.tokens.test_list import NO_IDS, listed, set_token
 
 
@@ -78,10 +79,17 @@ async def test_token_of_somebody_else_is_forbidden_and_stays(
 ) -> None:
     alices = await alice.creates_token()
     assert_problem(await bob.delete(f"/api/tokens/{alices['id']}"), 403, "not_yours")
+    await repository._revoke_token.find(connection, alices["id"], bob.id)  # where no refusal undoes it
     assert (await entry_of(alice, alices["id"]))["is_active"] is True
     assert await connection.fetchval("SELECT revoked_at FROM api_tokens") is None
     await alice.delete(f"/api/tokens/{alices['id']}")
     assert_problem(await bob.delete(f"/api/tokens/{alices['id']}"), 403, "not_yours")
+
+
+async def test_token_of_a_deleted_account_does_not_exist(alice: Person, bob: Person) -> None:
+    alices = await alice.creates_token()
+    assert (await alice.delete("/api/auth/me", json={"password": PASSWORD})).status_code == 204
+    assert_problem(await bob.delete(f"/api/tokens/{alices['id']}"), 404, "not_found")
 
 
 async def test_token_that_does_not_exist_is_not_found(alice: Person) -> None:

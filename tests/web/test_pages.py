@@ -357,6 +357,15 @@ async def test_selection_that_is_too_large_to_sort_is_paged_newest_first(
     assert days == [item["date"] for item in told]
 
 
+async def test_deleted_key_can_still_be_chosen_and_is_called_so(visitor: Visitor, alice: Person) -> None:
+    await imported(alice)
+    key = (await alice.get("/api/keys")).json()[0]
+    for told in (key["name"], f"{key['name']} (deleted)"):
+        options = re.findall(f'<option value="{key["id"]}"[^>]*>([^<]*)</option>', (await visitor.get("/usage")).text)
+        assert options == [told]
+        assert (await alice.delete(f"/api/keys/{key['id']}")).is_success == (told == key["name"])
+
+
 async def test_file_is_the_api_s(visitor: Visitor, alice: Person) -> None:
     await imported(alice)
     period = "start_date=2026-08-18&end_date=2026-08-24"

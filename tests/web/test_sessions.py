@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http.cookies import SimpleCookie
 from itertools import product
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from app.settings import Settings
 from app.web.sessions import COOKIE, PRIVATE_COOKIE
+from tests.accounts.test_passwords import PATIENCE_SECONDS, held
 from tests.cast import PASSWORD, Person
 from tests.conftest import SECRET, running_app
 from tests.test_routes import HANDLERS, filled
@@ -100,6 +102,21 @@ async def test_signing_in_makes_a_new_session_and_ends_the_one_before(visitor: V
     assert (await visitor.get("/account")).status_code == 303
     visitor.cookie = f"{PRIVATE_COOKIE}={secret}"
     assert (await visitor.get("/account")).status_code == 200
+
+
+@pytest.mark.usefixtures("alice")
+async def test_password_that_is_changed_while_it_is_verified_signs_nobody_in(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(monkeypatch, "verify") as gate:
+        signing_in = asyncio.create_task(client.post("/sign-in", data=CREDENTIALS, headers=PRIVATE))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while gate.call_count == 0:  # noqa: ASYNC110 -- a thread tells no event
+                await asyncio.sleep(0.01)
+        await connection.execute("UPDATE users SET password_hash = 'another'")
+        gate.open()
+        answer = await signing_in
+    assert (answer.status_code, answer.headers.get_list("set-cookie")) == (401, [])
 
 
 @pytest.mark.usefixtures("alice")

@@ -77,7 +77,7 @@ class Service:
         """Without waiting."""
         environ = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in SETTINGS}
         environ |= {"DATA_DIR": str(self.data_dir), "PORT": str(self.port), "WORKERS": str(WORKERS), **settings}
-        with self.said.open("w") as output:
+        with self.said.open("a") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "app", "run"], env=environ, stdout=output, stderr=subprocess.STDOUT, text=True
             )

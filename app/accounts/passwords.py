@@ -28,6 +28,7 @@ MEMORY_MAX_KIB, ROUNDS_MAX, LANES_MAX = 1024 * 1024, 10, 16
 CONCURRENT_MAX = max((os.cpu_count() or 1) - 1, 1)  # one processor is left to those who do not log in
 WAITING_MAX = 64
 TURNS_AHEAD = 2  # who is being looked up while others' passwords are hashed
+TURN_PATIENCE_SECONDS = 5.0  # longer than a full line takes; a database that is silent must not make it minutes
 
 MAX_BYTES = 1024
 MIN_SCORE = 3
@@ -63,7 +64,7 @@ class Passwords:
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
-        """For who asks the database for what a password is compared with. Raises Unavailable when too many are waiting.
+        """For who asks the database for what a password is compared with. Raises Unavailable when too many wait, or too long.
 
         Many more than can be hashed at once would only keep its connections from everybody else.
         """
@@ -71,8 +72,15 @@ class Passwords:
             raise Unavailable
         self._entrances -= 1
         try:
-            async with self._turns:
+            try:
+                async with asyncio.timeout(TURN_PATIENCE_SECONDS):
+                    await self._turns.acquire()
+            except TimeoutError as error:
+                raise Unavailable from error
+            try:
                 yield
+            finally:
+                self._turns.release()
         finally:
             self._entrances += 1
 

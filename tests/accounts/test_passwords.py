@@ -7,7 +7,7 @@ import re
 import resource
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import argon2
@@ -281,6 +281,26 @@ async def test_who_goes_away_leaves_the_place_taken_until_the_work_is_done(
                 await asyncio.sleep(0.01)
             else:
                 break
+
+
+async def test_nobody_waits_for_a_turn_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of those before may take as long as a silent database is waited for."""
+    monkeypatch.setattr("app.accounts.passwords.TURN_PATIENCE_SECONDS", 0.1)
+    passwords = Passwords(min_length=15, concurrent_max=1, waiting_max=2)
+    async with AsyncExitStack() as stack:
+        for _ in range(1 + TURNS_AHEAD):
+            await stack.enter_async_context(passwords.turn())
+        with pytest.raises(Unavailable):  # no place is left
+            await stack.enter_async_context(passwords.turn())
+    passwords = Passwords(min_length=15, concurrent_max=1, waiting_max=9)
+    async with AsyncExitStack() as stack:
+        for _ in range(1 + TURNS_AHEAD):
+            await stack.enter_async_context(passwords.turn())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(Unavailable):
+                await stack.enter_async_context(passwords.turn())
+    async with passwords.turn():  # free again
+        pass
 
 
 async def test_service_answers_while_it_hashes_and_says_when_it_is_too_busy(

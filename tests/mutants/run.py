@@ -19,11 +19,8 @@ from tests.mutants.mutant import Mutant
 
 PROJECT = Path(__file__).parent.parent.parent
 Fate = Literal["killed", "survived", "timeout", "broken"]
-FATES: dict[int, Fate] = {
-    0: "survived",
-    1: "killed",
-    2: "killed",
-}  # by pytest's exit code; with another one it has not judged
+# by pytest's exit code; with another one it has not judged
+FATES: dict[int, Fate] = {0: "survived", 1: "killed", 2: "killed"}
 TIMEOUT_SECONDS = 240
 OPTIONS = (
     "--quiet", "--exitfirst", "-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", "-p", "_hypothesis_pytestplugin",

@@ -28,7 +28,7 @@ from tests.bench.machine import resident_mib, temporary_folder
 from tests.bench.store import Store, fill
 from tests.cast import POLICY, Person, bearer
 from tests.conftest import SECRET
-from tests.processes import running_server
+from tests.processes import running_process
 
 ROUNDS = 7
 TURN_SECONDS = 0.5  # for each question, store and round; a few requests if they take longer
@@ -106,9 +106,10 @@ async def measure(folder: Path, names: Sequence[str]) -> None:
 @asynccontextmanager
 async def _place(folder: Path, name: str, address: str) -> AsyncGenerator[Place]:
     connection = await asyncpg.connect(address)
-    async with running_server(
-        address, folder / "service.log", SYNC_INTERVAL_MINUTES="1440", PUBLIC_RATE_LIMIT="off"
-    ) as client:
+    # what is remembered would be read once, and would cost the same whatever the store's size
+    quiet = {"SYNC_INTERVAL_MINUTES": "1440", "PUBLIC_RATE_LIMIT": "off"}
+    log = folder / "service.log"
+    async with running_process(address, log, "tests.bench.variants", "forgetful", **quiet) as (client, _):
         yield await _log_in(name, client, connection)
     await connection.close()
 

@@ -162,24 +162,23 @@ async def test_commits_of_others_on_the_same_connection_wait_for_the_disk(tokens
 
 
 async def test_meters_are_updated_in_place(tokens: Tokens) -> None:
-    # while somebody holds a transaction open, in whatever database of this server, what is dead there cannot be reused
-    for _ in range(5):
-        if await are_updated_in_place(tokens):
-            return
-        await tokens.connection.execute("VACUUM FULL api_token_meters")
-    pytest.fail("the meters grow, or are written to their index, with each request")
+    # while anybody's transaction is open, in whatever database of this server, what is dead cannot be reused: the tests beside this
+    # one hold some for a moment again and again, so it is tried in the gaps between them
+    async with asyncio.timeout(60):
+        while not await are_updated_in_place(tokens):
+            await tokens.connection.execute("VACUUM FULL api_token_meters")
 
 
 async def are_updated_in_place(tokens: Tokens) -> bool:
     before = await tokens.connection.fetchrow(METER_UPDATES)
-    for number in range(300):
+    for number in range(60):
         if number % 10 == 0:
             await tokens.time_passes(1)
         await tokens.authorize(1, 1, limit=Limit(10**6, LONG))
     await tokens.connection.execute("SELECT pg_stat_force_next_flush()")
     after = await tokens.connection.fetchrow(METER_UPDATES)
     updates, in_place = (after[name] - before[name] for name in ("updates", "in_place"))
-    assert updates >= 600
+    assert updates >= 120
     pages = await tokens.connection.fetchval("SELECT pg_relation_size('api_token_meters') / 8192")
     return in_place > 0.9 * updates and pages <= 3
 

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from app.crowds import HOLD_SECONDS, turn_away
 from app.errors import Unavailable
 
 Key = TypeVar("Key", bound=Hashable)
@@ -18,12 +19,16 @@ _Waiting = tuple[asyncio.Future[tuple[Answer, int]], float]  # since when
 
 
 class Lanes(msgspec.Struct, frozen=True):
-    """How many calls at once, how many keys in each, how many requests wait for them at most, and for how long."""
+    """How many calls at once, how many keys in each, how many requests wait for them at most, and for how long.
+
+    Who finds the line full hears of it after about `hold_seconds`.
+    """
 
     count: int = 1
     batch_max: int = 500
     waiting_max: int = 1200
     patience_seconds: float = 3.0
+    hold_seconds: float = HOLD_SECONDS
 
 
 ONE_LANE = Lanes()
@@ -56,6 +61,7 @@ class Batcher(Generic[Key, Answer]):
         self._batch_max = lanes.batch_max
         self._waiting_max = lanes.waiting_max
         self._patience_seconds = lanes.patience_seconds
+        self._hold_seconds = lanes.hold_seconds
         self._free_lanes = lanes.count
         self._waiting = 0
         self._line: dict[Key, list[_Waiting[Answer]]] = {}
@@ -72,8 +78,10 @@ class Batcher(Generic[Key, Answer]):
 
         Raises Unavailable when the line is full or does not move, and what `send` raises.
         """
-        if self._is_closed or self._waiting >= self._waiting_max:
+        if self._is_closed:
             raise Unavailable
+        if self._waiting >= self._waiting_max:
+            await turn_away(self._hold_seconds)
         request: asyncio.Future[tuple[Answer, int]] = asyncio.get_running_loop().create_future()
         self._line.setdefault(key, []).append((request, perf_counter()))
         self._waiting += 1

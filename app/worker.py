@@ -16,6 +16,7 @@ from app.main import create_app
 from app.server import ENDING
 
 PARENT_CHECK_SECONDS = 1.0
+COLLECT_AFTER = 20_000  # new objects: what a thousand requests hold while they are answered is looked at once at most
 
 
 def application() -> ASGIApp:
@@ -35,6 +36,7 @@ def _application(*, with_scheduler: bool) -> ASGIApp:
     app = create_app(settings, with_scheduler=with_scheduler, readiness=readiness)
     gc.collect()
     gc.freeze()  # what is there by now stays: the collector need not walk through it again and again
+    gc.set_threshold(COLLECT_AFTER)
     return attended(app, readiness)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping
+from time import perf_counter
 
 import msgspec
 import pytest
@@ -115,7 +116,7 @@ async def test_batch_takes_no_more_keys_than_it_may_and_the_oldest_first(stateme
 
 
 async def test_line_has_an_end_and_those_in_it_are_served(statement: Statement) -> None:
-    batcher = Batcher(statement.send, Lanes(waiting_max=3))
+    batcher = Batcher(statement.send, Lanes(waiting_max=3, hold_seconds=0))
     first = ask(batcher, "a")
     await settle()
     line = ask(batcher, "bcb")
@@ -132,6 +133,22 @@ async def test_line_has_an_end_and_those_in_it_are_served(statement: Statement) 
     await settle()
     statement.end(2)
     assert len(await asyncio.gather(*first, *line, *late)) == 5
+
+
+async def test_who_is_refused_is_held_so_that_he_cannot_ask_again_at_once(statement: Statement) -> None:
+    batcher = Batcher(statement.send, Lanes(waiting_max=1, hold_seconds=0.2))
+    served = ask(batcher, "a")
+    await settle()
+    served += ask(batcher, "b")
+    await settle()
+    began = perf_counter()
+    results = await asyncio.gather(*ask(batcher, "cd"), return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * 2
+    assert 0.1 <= perf_counter() - began < 2
+    statement.end(0)
+    await settle()
+    statement.end(1)
+    assert await asyncio.gather(*served) == [("A", 0), ("B", 0)]
 
 
 async def test_failure_is_that_of_its_own_call_and_the_next_works(statement: Statement) -> None:

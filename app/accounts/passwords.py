@@ -15,6 +15,7 @@ import argon2
 from zxcvbn import zxcvbn
 
 from app.accounts.addresses import Address
+from app.crowds import HOLD_SECONDS, turn_away
 from app.errors import Unavailable, WeakPassword
 
 P = ParamSpec("P")
@@ -40,9 +41,18 @@ class Passwords:
     """Argon2id, bounded in how much of the machine it takes."""
 
     def __init__(
-        self, *, min_length: int, concurrent_max: int = CONCURRENT_MAX, waiting_max: int = WAITING_MAX
+        self,
+        *,
+        min_length: int,
+        concurrent_max: int = CONCURRENT_MAX,
+        waiting_max: int = WAITING_MAX,
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
-        """`concurrent_max` at once in threads of their own (argon2 lets go of the interpreter), `waiting_max` in line."""
+        """`concurrent_max` at once in threads of their own (argon2 lets go of the interpreter), `waiting_max` in line.
+
+        Who finds the line full hears of it after about `hold_seconds`.
+        """
+        self._hold_seconds = hold_seconds
         self._min_length = min_length
         self._hasher = argon2.PasswordHasher(
             time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=LANES, salt_len=SALT_BYTES, hash_len=DIGEST_BYTES
@@ -69,7 +79,7 @@ class Passwords:
         Many more than can be hashed at once would only keep its connections from everybody else.
         """
         if self._entrances == 0:
-            raise Unavailable
+            await turn_away(self._hold_seconds)
         self._entrances -= 1
         try:
             try:
@@ -118,7 +128,7 @@ class Passwords:
         self, threads: ThreadPoolExecutor, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         if self._places == 0:
-            raise Unavailable
+            await turn_away(self._hold_seconds)
         work = asyncio.wrap_future(threads.submit(function, *args, **kwargs))
         self._places -= 1
         work.add_done_callback(self._free_place)

@@ -90,7 +90,7 @@ def wrong(*_: Any) -> None:
 @pytest.fixture
 def passwords() -> Iterator[Passwords]:
     """One at once, two in line."""
-    passwords = Passwords(min_length=15, concurrent_max=1, waiting_max=2)
+    passwords = Passwords(min_length=15, concurrent_max=1, waiting_max=2, hold_seconds=0)
     yield passwords
     passwords.close()
 
@@ -286,7 +286,7 @@ async def test_who_goes_away_leaves_the_place_taken_until_the_work_is_done(
 async def test_nobody_waits_for_a_turn_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of those before may take as long as a silent database is waited for."""
     monkeypatch.setattr("app.accounts.passwords.TURN_PATIENCE_SECONDS", 0.1)
-    passwords = Passwords(min_length=15, concurrent_max=1, waiting_max=2)
+    passwords = Passwords(min_length=15, concurrent_max=1, waiting_max=2, hold_seconds=0)
     async with AsyncExitStack() as stack:
         for _ in range(1 + TURNS_AHEAD):
             await stack.enter_async_context(passwords.turn())

@@ -162,8 +162,8 @@ async def test_commits_of_others_on_the_same_connection_wait_for_the_disk(tokens
 
 
 async def test_meters_are_updated_in_place(tokens: Tokens) -> None:
-    # while anybody's transaction is open, in whatever database of this server, what is dead cannot be reused: the tests beside this
-    # one hold some for a moment again and again, so it is tried in the gaps between them
+    # While anybody's transaction is open, in whatever database of this server, what is dead cannot be reused. Tests beside this
+    # one hold some for a moment again and again, so it is tried in the gaps between them.
     async with asyncio.timeout(60):
         while not await are_updated_in_place(tokens):
             await tokens.connection.execute("VACUUM FULL api_token_meters")

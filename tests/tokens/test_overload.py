@@ -25,7 +25,7 @@ async def test_line_has_an_end_and_everybody_in_it_is_answered(
     token = (await alice.creates_token())["token"]
     await bound(connection, "lock_timeout", "60s")
     await bound(connection, "statement_timeout", "60s")
-    async with running_app(settings, lanes=Lanes(waiting_max=20)) as client:
+    async with running_app(settings, lanes=Lanes(waiting_max=20, hold_seconds=0.2)) as client:
 
         async def use() -> httpx.Response:
             return await client.get(TOKEN, headers=bearer(token))

@@ -1,18 +1,21 @@
 -- Walks the tokens in a file, one after the other, and tells what came of it as JSON on a line of its own. With a second argument,
--- milliseconds, each connection pauses for about so long before a request, as a crowd of independent clients would.
+-- milliseconds above 0, each connection pauses for about so long before a request, as a crowd of independent clients would. With a
+-- third one it posts that as JSON instead, without a token.
 
 local tokens, place = {}, 0
 
 function init(arguments)
   for token in io.lines(arguments[1]) do tokens[#tokens + 1] = "Bearer " .. token end
-  local pause = tonumber(arguments[2])
-  if pause then
+  local pause = tonumber(arguments[2] or 0)
+  body = arguments[3]
+  if pause > 0 then
     math.randomseed(os.time())
     delay = function() return math.floor(-pause * math.log(1 - math.random())) end
   end
 end
 
 function request()
+  if body then return wrk.format("POST", nil, {["Content-Type"] = "application/json"}, body) end
   place = place % #tokens + 1
   wrk.headers["Authorization"] = tokens[place]
   return wrk.format()

@@ -5,6 +5,7 @@ The work itself is in `app/commands`, whose modules are loaded when they are ask
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -67,6 +68,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The console script."""
+    _open_standard_streams()
     # Python's own answer to these would leave the embedded database behind. granian replaces them when it serves.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _end)
@@ -81,6 +83,17 @@ def main() -> NoReturn:
             raise
         fail(failure)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_standard_streams() -> None:
+    """Where whoever starts this has closed them: a connection would get such a number, and be sent what is meant to be said."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 -- the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w", closefd=False))
 
 
 def _end(number: int, _: object) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from app.logs import WAITING_MAX_BYTES, Outlet
 from tests.cast import PASSWORD, Person, bearer
 from tests.conftest import SECRET, admin, new_database
-from tests.processes import running_server
+from tests.processes import running_process, running_server
 
 FIELDS = {
     "event",
@@ -161,3 +163,30 @@ def test_nobody_waits_for_a_reader_that_stalls() -> None:
     lines = b"".join(read).splitlines(keepends=True)
     assert WAITING_MAX_BYTES // len(line) - 1 <= len(lines) < 1.5 * WAITING_MAX_BYTES // len(line)
     assert set(lines) == {line}  # each is whole
+
+
+def standard_streams(pid: int) -> list[str]:
+    """Which files they are."""
+    return [str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)]
+
+
+async def test_service_without_standard_streams_serves_and_ends(server_url: str, template: str, tmp_path: Path) -> None:
+    """A connection to the database would get their numbers, and with them what is meant for the log."""
+    start = tmp_path / "start"
+    start.write_text(f'#!/bin/sh\nexec {sys.executable} "$@" <&- >&- 2>&-\n')
+    start.chmod(0o755)
+    async with (
+        new_database(server_url, template) as url,
+        running_process(url, tmp_path / "log", python=str(start), LOG_LEVEL="debug") as (client, process),
+    ):
+        alice = await Person.arrives(client, "alice@example.com")
+        token = (await alice.creates_token())["token"]
+        for _ in range(20):
+            assert (await client.get("/api/v1/stats", headers=bearer(token))).status_code == 200
+            assert (await client.get("/api/v1/stats", headers=bearer(CANARY))).status_code == 401
+        parent = psutil.Process(process.pid)
+        for one in (parent, *parent.children(recursive=True)):
+            assert standard_streams(one.pid) == [os.devnull] * 3
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 30) == 0
+    assert (tmp_path / "log").read_text() == ""

@@ -76,6 +76,15 @@ async def log_stalled(stage: Stage, _: Load) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
+async def log_reader_gone(stage: Stage, _: Load) -> AsyncGenerator[None]:
+    """The pipe to which the service writes is closed at its other end."""
+    assert stage.drain
+    stage.drain.leave()
+    yield
+    stage.drain.come_back()
+
+
+@asynccontextmanager
 async def descriptors_exhausted(stage: Stage, _: Load) -> AsyncGenerator[None]:
     """As many as are open by now, and no more; the database's connections have to be made anew, and many clients come."""
     workers = stage.workers()
@@ -137,5 +146,6 @@ PROCESS_FAULTS = (
     _jump("+26 h", "+93600", harms_sessions=True),
     _jump("-26 h", "-93600", harms_sessions=True),
     Fault("log reader stalled", log_stalled, READY, Needs(log_is_a_pipe=True), seconds=8),
+    Fault("log reader gone", log_reader_gone, READY, Needs(log_is_a_pipe=True), seconds=8),
     Fault("descriptors exhausted", descriptors_exhausted),
 )

@@ -116,6 +116,7 @@ class Drain:
     def __init__(self, pipe: Path, into: Path) -> None:
         """`pipe` is made, and open from now on, so that writers do not wait for a reader."""
         os.mkfifo(pipe)
+        self._pipe = pipe
         self._descriptor = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
         self._into = into
         self.flow()
@@ -127,6 +128,16 @@ class Drain:
     def flow(self) -> None:
         """Somebody reads."""
         asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+
+    def leave(self) -> None:
+        """There is no reader: who writes hears of it."""
+        self.stall()
+        os.close(self._descriptor)
+
+    def come_back(self) -> None:
+        """There is one again."""
+        self._descriptor = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
+        self.flow()
 
     def close(self) -> None:
         """For ever."""

@@ -32,7 +32,7 @@ from tests.processes import running_process
 PATH = "/api/v1/stats"
 CAPACITY_CONNECTIONS, CAPACITY_SECONDS = 128, 10
 TRIALS, TRIAL_SECONDS = 4, 4
-SOAK_SHARE, SOAK_CONNECTIONS, SOAK_PIECES = 0.7, 256, 10
+SOAK_SHARE, SOAK_CONNECTIONS, SOAK_PIECES = 0.7, 256, 20
 GROWTH_MAX_MIB, GROWTH_MINUTES = 1.0, 10
 OVERLOAD, OVERLOAD_CONNECTIONS = 2.0, 2000
 GOODPUT_MIN = 0.8
@@ -40,6 +40,12 @@ RIGHT_AGAIN_SECONDS = 5.0
 LOGINS, LOGIN_ROUNDS = 100, 5
 CALM_PER_SECOND, CALM_CONNECTIONS, CALM_SECONDS = 200, 16, 6
 SLOWER_MAX = 2.0
+
+
+def better_pause_ms(pause_ms: float, found: Result, connections: int, per_second: float) -> float:
+    """With which they ask as often as they should, if an answer takes as long as it did."""
+    answer_ms = 1000 * connections * found.seconds / found.requests - pause_ms
+    return max(1000 * connections / per_second - answer_ms, 0)
 
 
 class Bench(msgspec.Struct):
@@ -57,7 +63,7 @@ class Bench(msgspec.Struct):
             "taskset", "--cpu-list", ",".join(map(str, self.generator_processors)),
             "wrk", "--threads", 1, "--connections", connections, "--duration", round(seconds), "--timeout", "10s",
             "--script", Path(__file__).with_name("wrk.lua"), f"{self.client.base_url}{path}",
-            "--", self.file, round(pause_ms), *body,
+            "--", self.file, pause_ms, *body,
         ]  # fmt: skip
         process = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
         output, _ = await process.communicate()
@@ -66,12 +72,10 @@ class Bench(msgspec.Struct):
 
     async def pause_ms(self, connections: int, per_second: float) -> float:
         """With which so many connections ask so often: what an answer takes at that pace is tried, and is no pause."""
-        share_ms = 1000 * connections / per_second
-        pause_ms = share_ms
+        pause_ms = 1000 * connections / per_second
         for _ in range(TRIALS):
             found = await self.run(connections, TRIAL_SECONDS, pause_ms)
-            answer_ms = 1000 * connections * found.seconds / found.requests - pause_ms
-            pause_ms = max(share_ms - answer_ms, 0)
+            pause_ms = better_pause_ms(pause_ms, found, connections, per_second)
         return pause_ms
 
     async def capacity(self) -> float:
@@ -139,6 +143,7 @@ async def soak(bench: Bench, minutes: float) -> list[str]:
         await asyncio.sleep(0.5)  # wrk's connections are gone
         samples.append((passed, bench.resident_mib(), bench.descriptors()))
         pieces.append(piece)
+        pause_ms = better_pause_ms(pause_ms, piece, SOAK_CONNECTIONS, rate)
         _, resident, descriptors = samples[-1]
         errors = piece.refused + piece.failed
         print(
@@ -151,6 +156,9 @@ async def soak(bench: Bench, minutes: float) -> list[str]:
     first, last = pieces[0], pieces[-1]
     print(f"memory: {slope * GROWTH_MINUTES:+.2f} MiB in {GROWTH_MINUTES} minutes", flush=True)
     wrong = [f"memory grows by {slope * GROWTH_MINUTES:.2f} MiB"] if slope * GROWTH_MINUTES >= GROWTH_MAX_MIB else []
+    came = statistics.mean(piece.per_second for piece in pieces)
+    print(f"requests: {came:.0f} a second, {came / capacity:.0%} of the capacity", flush=True)
+    wrong += [] if came > 0.95 * rate else ["they asked less than they should"]
     wrong += (
         [f"{sum(p.refused + p.failed for p in pieces)} errors"] if any(p.refused + p.failed for p in pieces) else []
     )

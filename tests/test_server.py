@@ -220,6 +220,8 @@ def test_worker_that_dies_is_replaced(service: Service) -> None:
     before[0].kill()
     wait_until(lambda: len([worker for worker in service.workers if worker != before[0]]) == WORKERS, 20)
     wait_until(service.is_ready, 20)
+    [told] = (json.loads(line) for line in service.said.read_text().splitlines() if "Unexpected exit" in line)
+    assert told["level"] == "error"
 
 
 # --- starts that must not succeed

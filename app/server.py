@@ -84,9 +84,8 @@ def _server(settings: Settings, application: str) -> _Server:
         workers_kill_timeout=STOP_TIMEOUT_SECONDS,
         log_level=LogLevels.warning,
         log_access=False,
-        log_dictconfig={
-            "loggers": {"_granian": {"propagate": True}}
-        },  # or else its words go to standard output, as they are
+        # or else its words go to standard output, as they are
+        log_dictconfig={"loggers": {"_granian": {"propagate": True}}},
         delay_seconds=settings.shutdown_delay_seconds,
     )
 

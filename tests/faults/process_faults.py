@@ -79,9 +79,9 @@ async def log_stalled(stage: Stage, _: Load) -> AsyncGenerator[None]:
 async def log_reader_gone(stage: Stage, _: Load) -> AsyncGenerator[None]:
     """The pipe to which the service writes is closed at its other end."""
     assert stage.drain
-    stage.drain.leave()
+    stage.drain.close()
     yield
-    stage.drain.come_back()
+    stage.drain.open()
 
 
 @asynccontextmanager

@@ -117,8 +117,12 @@ class Drain:
         """`pipe` is made, and open from now on, so that writers do not wait for a reader."""
         os.mkfifo(pipe)
         self._pipe = pipe
-        self._descriptor = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
         self._into = into
+        self.open()
+
+    def open(self) -> None:
+        """There is a reader."""
+        self._descriptor = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
         self.flow()
 
     def stall(self) -> None:
@@ -129,18 +133,8 @@ class Drain:
         """Somebody reads."""
         asyncio.get_running_loop().add_reader(self._descriptor, self._read)
 
-    def leave(self) -> None:
-        """There is no reader: who writes hears of it."""
-        self.stall()
-        os.close(self._descriptor)
-
-    def come_back(self) -> None:
-        """There is one again."""
-        self._descriptor = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
-        self.flow()
-
     def close(self) -> None:
-        """For ever."""
+        """There is none: who writes hears of it."""
         self.stall()
         os.close(self._descriptor)
 
